@@ -1,0 +1,1 @@
+"""From an oversized request to the window that is forwarded."""

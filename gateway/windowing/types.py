@@ -1,0 +1,72 @@
+"""The frozen values of the windowing stages, and the closed lists of decisions and reasons."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """What was done with a request (the `x-gateway-windowing` header)."""
+
+    APPLIED = "applied"
+    BYPASSED = "bypassed"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+class Reason(StrEnum):
+    """Why (the `x-gateway-reason` header): a closed list."""
+
+    RELEVANCE = "relevance"
+    SMALL = "small"
+    WHOLE_DOCUMENT = "whole_document"
+    NOT_TEXT = "not_text"
+    NOTHING_TO_TRIM = "nothing_to_trim"
+    OPTED_OUT = "opted_out"
+    WARMING = "warming"
+    DEADLINE = "deadline"
+    OVERLOADED = "overloaded"
+    ERROR = "error"
+    LOW_CONFIDENCE = "low_confidence"
+    NO_SAVING = "no_saving"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPolicy:
+    """How one request is windowed; sizes in tokens of the request's model."""
+
+    trigger_tokens: int
+    window_tokens: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReport:
+    """One chunk as `context-gateway trim` shows it."""
+
+    message: int
+    role: str
+    start: int
+    end: int
+    tokens: int
+    score: float
+    kept: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutcome:
+    """What windowing made of one request body.
+
+    `body` is the spliced body when `reason` is RELEVANCE, else None: the original is to be forwarded. Token
+    counts are None where nothing was counted. `stages` are (name, milliseconds); `detail` says in one line what
+    went wrong or was skipped, without any text of the prompt.
+    """
+
+    reason: Reason
+    body: bytes | None = None
+    tokens_original: int | None = None
+    tokens_forwarded: int | None = None
+    stages: tuple[tuple[str, float], ...] = ()
+    detail: str = ""
+    report: tuple[ChunkReport, ...] = ()

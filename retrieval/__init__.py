@@ -1,0 +1,1 @@
+"""Retrieval inside one prompt: pure and synchronous, text and vectors, no web."""
