@@ -1,0 +1,258 @@
+"""Settings: a YAML file checked field by field with the line of every mistake, or the environment alone."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.yaml_source import ConfigError, YamlSource
+
+DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
+DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected a URL such as https://api.openai.com/v1")
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without a query or a fragment")
+    return value.rstrip("/")
+
+
+def _yaml_switch(value: object) -> object:
+    """Turn YAML's bare `on` and `off`, which it reads as booleans, back into words."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+class UpstreamSettings(_Section):
+    """A server that speaks the OpenAI protocol."""
+
+    base_url: Annotated[str, AfterValidator(_http_url)] = Field(description="URL up to and with /v1")
+    api_key: SecretStr | None = Field(None, description="replaces the caller's Authorization; unset: the caller's own")
+    connect_timeout_s: float = Field(10.0, gt=0, le=600, description="longest wait for a connection")
+    read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
+
+
+class ModelSettings(_Section):
+    """Where a model is served."""
+
+    upstream: str
+
+
+class WindowingSettings(_Section):
+    """When and how far oversized prompts are trimmed; sizes in tokens of the request's model."""
+
+    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(_yaml_switch)] = "on"
+    trigger_tokens: int = Field(4000, ge=1, description="prompts above this size are windowed")
+    window_tokens: int = Field(2000, ge=100, description="retrieved text that is kept, beside what is protected")
+    min_window_tokens: int = Field(500, ge=100, description="smallest x-gateway-window-tokens a caller gets")
+    max_window_tokens: int = Field(16000, ge=100, description="largest x-gateway-window-tokens a caller gets")
+    deadline_ms: int = Field(1500, ge=10, description="past this the original is forwarded")
+    processes: int = Field(1, ge=1, le=64, description="windowing processes of each worker")
+    queue: int = Field(8, ge=1, description="requests that may wait for windowing, per process")
+    embedding_model: str = Field(DEFAULT_EMBEDDING_MODEL, description="installed name, local path or hub id")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_window_tokens > self.max_window_tokens:
+            raise ValueError("min_window_tokens is larger than max_window_tokens")
+        return self
+
+
+class BudgetSettings(_Section):
+    """A limit on what a team spends in one period (accepted, not enforced yet)."""
+
+    usd: float | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0)
+    period: Literal["hour", "day", "week", "month", "total"] = "month"
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.usd is None) == (self.tokens is None):
+            raise ValueError("expected either usd or tokens")
+        return self
+
+
+def _budget_form(value: object) -> str:
+    return "list" if isinstance(value, list | tuple) else "one"
+
+
+Budgets = Annotated[
+    Annotated[BudgetSettings, Tag("one")] | Annotated[tuple[BudgetSettings, ...], Tag("list")],
+    Discriminator(_budget_form),
+]
+
+
+class TeamSettings(_Section):
+    """A team: the keys its callers send, and its budgets."""
+
+    keys: tuple[SecretStr, ...] = Field(min_length=1)
+    budget: Budgets | None = None
+
+    @model_validator(mode="after")
+    def _keys_are_long(self) -> Self:
+        if any(len(key.get_secret_value()) < 8 for key in self.keys):
+            raise ValueError("expected keys of 8 characters or more")
+        return self
+
+
+class AdminSettings(_Section):
+    """Access to the admin API (accepted, not served yet)."""
+
+    token: SecretStr
+
+
+class RedisSettings(_Section):
+    """Shared state of several replicas (accepted, not used yet)."""
+
+    url: str = Field(pattern=r"^(redis|rediss|unix)://")
+
+
+class LimitSettings(_Section):
+    """Bounds on what a caller may send."""
+
+    body_mb: float = Field(50.0, gt=0, description="largest chat body, in MB; a larger one gets 413")
+
+
+class LoggingSettings(_Section):
+    """What the log line of a request may hold."""
+
+    prompts: bool = Field(False, description="log the forwarded body too; off unless the operator asks")
+
+
+class CostSettings(_Section):
+    """What the gateway itself costs; taken off every saving that it shows."""
+
+    cpu_usd_per_hour: float = Field(0.05, ge=0, description="price of one core for an hour")
+
+
+class Settings(_Section):
+    """Everything that the operator decides."""
+
+    upstreams: dict[str, UpstreamSettings] = Field(min_length=1)
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    windowing: WindowingSettings = WindowingSettings()
+    teams: dict[str, TeamSettings] = Field(default_factory=dict)
+    admin: AdminSettings | None = None
+    redis: RedisSettings | None = None
+    limits: LimitSettings = LimitSettings()
+    logging: LoggingSettings = LoggingSettings()
+    costs: CostSettings = CostSettings()
+    ask_usage: Annotated[Literal["auto", "off"], BeforeValidator(_yaml_switch)] = Field(
+        "auto", description="auto: ask the upstream for the usage of streams; off: never touch stream_options"
+    )
+
+    def upstream_of(self, model: str | None) -> str:
+        """Return the name of the upstream that serves the model: the first one unless configured."""
+        named = self.models.get(model) if model else None
+        return named.upstream if named else next(iter(self.upstreams))
+
+
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CONTEXT_GATEWAY_")
+
+    upstream_url: Annotated[str, AfterValidator(_http_url)] = DEFAULT_UPSTREAM_URL
+    upstream_key: SecretStr | None = None
+
+
+def from_environment() -> Settings:
+    """Return the settings of a start without a file.
+
+    Raises:
+        ConfigError: a variable holds something that can't be used.
+    """
+    return Settings(upstreams={"default": _environment_upstream()})
+
+
+def _environment_upstream() -> UpstreamSettings:
+    try:
+        found = _Environment()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise ConfigError(f"CONTEXT_GATEWAY_{str(first['loc'][0]).upper()}: {_sentence(first['msg'])}") from None
+    return UpstreamSettings(base_url=found.upstream_url, api_key=found.upstream_key)
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file, or the environment alone when there is none.
+
+    Raises:
+        ConfigError: naming every mistake: file, line, field, what is expected.
+    """
+    if path is None:
+        return from_environment()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: expected UTF-8 text") from None
+    return parse(text, str(path), environ)
+
+
+def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Check a configuration's text; `name` is the file's name in messages.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    source = YamlSource.of(text, name)
+    values = source.values(environ)
+    if isinstance(values, dict) and "upstreams" not in values:
+        values = {"upstreams": {"default": _environment_upstream()}, **values}
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_mistakes(error, source))) from None
+    problems = list(_cross_checks(settings, source))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _mistakes(error: ValidationError, source: YamlSource) -> Iterator[str]:
+    for item in error.errors(include_input=False, include_url=False):
+        yield f"{source.at(item['loc'], item['type'] == 'missing')}: {_sentence(item['msg'])}"
+
+
+def _sentence(message: str) -> str:
+    if message.startswith("Extra inputs"):
+        return "unknown field"
+    if message == "Field required":
+        return "missing; this field is required"
+    if message.startswith("Input should be a valid dictionary"):
+        return "expected fields with values, as in `name: value`"
+    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
+    return message[:1].lower() + message[1:]
+
+
+def _cross_checks(settings: Settings, source: YamlSource) -> Iterator[str]:
+    for model, entry in settings.models.items():
+        if entry.upstream not in settings.upstreams:
+            known = ", ".join(settings.upstreams)
+            yield f"{source.at(('models', model, 'upstream'))}: expected the name of an upstream ({known})"
+    owners: dict[str, str] = {}
+    for team, members in settings.teams.items():
+        for i, key in enumerate(members.keys):
+            if owners.setdefault(key.get_secret_value(), team) != team:
+                yield f"{source.at(('teams', team, 'keys', i))}: another team has the same key"
