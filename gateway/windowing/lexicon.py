@@ -1,0 +1,119 @@
+"""Words by which a text asks, in many languages: compiled patterns, no logic.
+
+Alternatives are stems where a language inflects; scripts without spaces are matched without word boundaries.
+"""
+
+import re
+
+_QUESTION_WORDS = (
+    # English
+    r"what(?:'?s|’s)?|who(?:m|se|'s|’s)?|when|where|which|why|how|whether|is|are|was|were|do|does|did|can|could"
+    r"|should"
+    r"|would|will|has|have|had",
+    # German, Dutch, Scandinavian
+    r"wer|wen|wem|wessen|was|wann|wo|woher|wohin|warum|wieso|weshalb|wie|wieviele?|welche[rsmn]?|wozu"
+    r"|wie|wat|wanneer|waar|waarom|hoe|hoeveel|welke?|vem|vad|när|var|varför|hur|vilken|vilket|vilka|hvem|hva|hvad"
+    r"|hvornår|hvor|hvorfor|hvordan|hvilken|hvilket|hvilke|kuka|mikä|mitä|milloin|missä|miksi|miten|kuinka",
+    # Romance
+    r"qui|que|quoi|quand|où|pourquoi|comment|combien|quel(?:le)?s?|est-ce|qu[’']\w+"
+    r"|qué|quién(?:es)?|cuándo|cuál(?:es)?|dónde|cómo|cuánt[oa]s?|por qué|o que|quem|quando|onde|qual|quais"
+    r"|quant[oaie]s?"
+    r"|por que|porque|porquê|chi|che|cosa|dove|perché|come|quale|quali|cine|ce|când|unde|care|cât[ăei]?|cum|què"
+    r"|quan",
+    # Slavic, Greek, Turkish, Hungarian, Vietnamese, Indonesian
+    r"кто|что|когда|где|куда|откуда|почему|зачем|как|какой|какая|какое|какие|каков\w*|сколько|чей|кого|кому|чем"
+    r"|хто|що|коли|чому|як|який|яка|скільки|kto|kiedy|gdzie|dlaczego|jak|jaki[ea]?|któr[yae]|ile|kdo|kdy|kde|proč"
+    r"|jaký|který|kolik|ποι[οαόάέουςη]\w*|πότε|πού|γιατί|πώς|πόσ\w+|τι"
+    r"|kim|nerede|neden|niçin|nasıl|hangi|kaç|mikor|hol|miért|hogyan|melyik|hány|gì|nào|đâu|tại sao|vì sao"
+    r"|bao nhiêu|thế nào|siapa|apa|kapan|di mana|mengapa|kenapa|bagaimana|berapa",
+    # Arabic, Persian, Hebrew
+    r"من|ما|متى|أين|لماذا|كيف|كم|هل|ماذا|أي|چه|کی|کجا|چرا|چگونه|کدام|מי|מה|מתי|איפה|למה|מדוע|איך|כמה|האם",
+)
+_QUESTION_UNSPACED = (
+    "什么|甚麼|什麼|谁|誰|哪|几|幾|多少|为什么|為什麼|为何|為何|怎么|怎麼|怎样|如何|是否|吗|嗎|呢$"
+    "|何|どこ|どれ|どの|どう|なぜ|いつ|いくつ|いくら|ですか|ますか|か。?$|でしょう"
+    "|누구|무엇|언제|어디|왜|어떻게|몇|얼마|어느|무슨|입니까|나요|까요"
+    "|ใคร|อะไร|เมื่อใด|เมื่อไ|ที่ใด|ที่ไหน|ทำไม|อย่างไร|กี่|เท่าใด|เท่าไ|ใด|ไหม|หรือไม่"
+    "|क्या|कौन|कब |कहाँ|कहां|क्यों|कैसे|कितन|किस"
+)
+_REQUEST_WORDS = (
+    # Latin script: politeness and imperatives of requests, English first
+    r"please|pls|plz|kindly|tell me|give|list|find|show|explain|describe|identify|name|write|rewrite|rephrase"
+    r"|summari[sz]e"
+    r"|summary|tl;?dr|translate|extract|answer|respond|reply|return|output|using|use|compare|count|check|review"
+    r"|analy[sz]e"
+    r"|classify|determine|fix|refactor|implement|add|convert|generate|create|provide|proofread|correct|highlight"
+    r"|suggest"
+    r"|based on|according to|from the (?:text|passage|document|above)|given|help|need|want|i'd like|let me know"
+    r"|look"
+    r"|ensure|make sure|keep|format|do not|don't|only|remember|think|quote|cite|choose|select|pick|question|task"
+    r"|instructions?"
+    r"|bitte|nenne?|erkläre?|beschreibe?|fasse|schreibe?|übersetze?|liste|antworte?|finde|gib|zeige?|vergleiche?"
+    r"|s'il (?:vous|te) plaît|veuillez|explique[zr]?|résume[zr]?|traduis(?:ez)?|liste[zr]?|réponde?[zs]?"
+    r"|donne[zr]?|décri\w+"
+    r"|por favor|explica|resume|resuma|traduce|traduz\w*|lista|responde|escribe|escreva|describe|dime|diga"
+    r"|encuentra"
+    r"|per favore|spiega|riassumi|traduci|elenca|rispondi|scrivi|descrivi|si us plau|resumeix|tradueix"
+    r"|alsjeblieft|graag|vat|vertaal|leg uit|vänligen|sammanfatta|översätt|förklara|lütfen|özetle\w*|çevir\w*"
+    r"|açıkla\w*"
+    r"|proszę|streść|podsumuj|przetłumacz|wyjaśnij|odpowiedz|prosím|shrň\w*|přelož\w*|vă rog|rezumă|rezumați"
+    r"|tradu\w*"
+    r"|hãy|vui lòng|tóm tắt|dịch|giải thích|tolong|ringkas\w*|terjemah\w*|jelaskan|kérlek|foglald",
+    r"пожалуйста|ответь\w*|объясни\w*|перечисли\w*|назови\w*|напиши\w*|найди\w*|переведи\w*|кратко|опиши\w*"
+    r"|резюм\w+"
+    r"|будь ласка|поясни\w*|переклади\w*|παρακαλώ|εξήγησε|περίληψη|μετάφρασε|απάντησε",
+)
+_REQUEST_UNSPACED = (
+    "请|請|总结|總結|摘要|概括|翻译|翻譯|列出|提取|回答|解释|解釋|说明|說明|告诉|帮我|幫我|根据|改写|比较|分析"
+    "|ください|下さい|なさい|してほしい|要約|翻訳|説明し|教えて|答え|列挙|まとめ|抽出"
+    "|주세요|주십시오|하시오|요약|번역|설명|나열|해줘|알려"
+    "|โปรด|กรุณา|ช่วย|สรุป|แปล|อธิบาย|ตอบ|कृपया|सारांश|अनुवाद|बताइए|बताएं|समझाए"
+    "|لخص|ترجم|اشرح|يرجى|من فضلك|أجب|اذكر|لطفا|خلاصه|ترجمه|توضیح|בבקשה|סכם|תרגם|הסבר"
+)
+QUESTION_MARK = re.compile(r"[?？؟⁇՞፧]|;\s*$|;(?=\s*$)")
+QUESTION_START = re.compile(rf"^\W*(?:{'|'.join(_QUESTION_WORDS)})\b", re.IGNORECASE)
+UNSPACED_QUESTION = re.compile(_QUESTION_UNSPACED)
+REQUEST = re.compile(rf"\b(?:{'|'.join(_REQUEST_WORDS)})\b", re.IGNORECASE)
+REQUEST_START = re.compile(
+    rf"^\W*(?:(?:so|now|then|and|also|first|finally|hi|hello|hey)\b\W*)?(?:{'|'.join(_REQUEST_WORDS)})\b", re.IGNORECASE
+)
+UNSPACED_REQUEST = re.compile(_REQUEST_UNSPACED)
+ASK_LABEL = re.compile(
+    r"(?:#{1,6} |\*\*)?(?:(?:my|the|user|final|your)\s+)?(?:questions?|query|q|tasks?|instructions?|requests?"
+    r"|prompt|problem"
+    r"|frage|aufgabe|vraag|question|consigne|pregunta|tarea|pergunta|domanda|întrebare|pytanie|otázka|fråga"
+    r"|spørgsmål"
+    r"|soru|câu hỏi|pertanyaan|вопрос|задание|питання|ερώτηση|سؤال|السؤال|سوال"
+    r"|שאלה|प्रश्न|คำถาม|问题|問題|问|质问|質問|指示"
+    r"|任务|要求|질문|지시)\s*(?:\d{1,3}\s*)?(?:\*\*)?\s*[:：](?:\*\*)?",
+    re.IGNORECASE,
+)
+MATERIAL_LABEL = re.compile(
+    r"(?:#{1,6} |\*\*)?(?:(?:the|here(?:'s| is| are))\s+)?(?:[\w'’-]+\s+){0,4}?(?:context|text|article"
+    r"|document(?:s|ation)?"
+    r"|passages?|transcript|material|sources?|report|story|paper|input|data|logs?|code ?base|code|files?|content"
+    r"|e-?mails?"
+    r"|reviews?|contract|chat|conversation|kontext|dokumente?|artikel|quelle|contexte|texte|contexto|texto"
+    r"|documento"
+    r"|контекст|текст|документ|статья|上下文|文本|文章|正文|资料|資料|文書|本文|会议记录|記事|본문|문서)"
+    r"(?:\s+of\s+[^\n:]{1,60}|\s+(?:below|above|follows?))?\s*(?:\*\*)?[:：](?:\*\*)?\s*$",
+    re.IGNORECASE,
+)
+BOILERPLATE = re.compile(
+    r"^\W*(?:(?:based|relying) on|according to|given|using|with reference to|referring to"
+    r"|from)\s+(?:only\s+)?(?:the|this|these)\s+"
+    r"(?:\w+\s+){0,2}(?:text|document|passage|context|article|material|information|paragraph|content)s?"
+    r"(?:\s+(?:above|below|provided))?\s*[:,]\s*",
+    re.IGNORECASE,
+)
+
+
+def asks_strongly(line: str) -> bool:
+    """Whether a line or sentence evidently asks or instructs, in any of the languages of the tables."""
+    return bool(
+        ASK_LABEL.match(line.lstrip())
+        or QUESTION_MARK.search(line)
+        or REQUEST_START.match(line)
+        or QUESTION_START.match(line)
+        or (not line.isascii() and (UNSPACED_QUESTION.search(line) or UNSPACED_REQUEST.search(line)))
+    )

@@ -1,0 +1,230 @@
+"""Which part of the last user message asks, and which part is pasted material that may be trimmed.
+
+A lost question breaks a request, material kept by mistake only costs tokens: where both are possible, text is kept.
+Order of the evidence: blocks that by their form are pasted (fenced files, tagged documents, quotes, JSON; see
+`material`) leave the gaps between them as asking text; where a gap is itself long, its beginning and its end are
+read by labels ("Question:"), lines and paragraphs that ask in any language, and what they hang together with.
+"""
+
+import re
+from dataclasses import dataclass
+
+from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, asks_strongly
+from gateway.windowing.material import Span, begins_material, bodies, is_turn, line_end, line_start
+
+WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a question and nothing else
+LONG_ASK = 24_000  # characters: the longest question that is kept whole where it can be told from the material
+_LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
+_PARAGRAPH = 1_500  # characters of a paragraph that may be one question
+_SHORT = 300  # characters of a paragraph that is kept at either end though nothing shows that it asks
+_MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
+
+_BREAK = re.compile(r"\n[ \t\r]*\n\s*")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
+_LIST_ITEM = re.compile(r"\s*(?:[-*•]|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S")
+_LABEL_LINE = re.compile(rf"(?:^|(?<=\n))[ \t]*(?:{ASK_LABEL.pattern})", re.IGNORECASE)
+_ASK_HEADER = re.compile(
+    r"(?:^|(?<=\n))#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
+    r"(?:question|query|task|instruction|request|goal|objective|role|format|requirement|rule|guideline"
+    r"|constraint|问题|任务|指示|要求)"
+    r"s?(?:\s+(?:format|instructions?|and\s+\w+))?[*:：]*[ \t]*(?=\n)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSplit:
+    """The asking spans (ascending, disjoint, in characters) of a message, and the text to search with."""
+
+    asks: tuple[Span, ...]
+    query: str
+
+
+def split_question(text: str, elsewhere: int = 0) -> QuestionSplit:
+    """Split the text of the last user message into what asks and what may be trimmed.
+
+    `elsewhere` is the number of characters in the other messages: where most of the context stands there, a message
+    of up to LONG_ASK characters is taken for a question as a whole, however long (a bug report with its traceback).
+    """
+    if _is_question_only(text, elsewhere):
+        return QuestionSplit(((0, len(text)),) if text else (), _bare(text))
+    asks = _join(text, _find_asks(text))
+    return QuestionSplit(asks, _query(text, asks))
+
+
+def _is_question_only(text: str, elsewhere: int) -> bool:
+    if len(text) <= LONG_ASK and elsewhere > len(text):
+        return True
+    return len(text) <= WHOLE_BYTES and len(text.encode("utf-8", "surrogatepass")) <= WHOLE_BYTES
+
+
+def _find_asks(text: str) -> list[Span]:
+    blocks = bodies(text)
+    pasted = sum(end - start for start, end in blocks)
+    edges = [0, *(edge for block in blocks for edge in block), len(text)]
+    gaps = [_strip(text, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    asks: list[Span] = []
+    for at, (start, end) in enumerate(gaps):
+        if start == end:
+            continue
+        outer = at in (0, len(gaps) - 1)
+        if end - start <= (_LOOSE_ASK if pasted < 2 * (end - start) else LONG_ASK) and blocks:
+            asks.append((start, end))
+        else:
+            asks += _ends(text, start, end) if outer else _asides(text, start, end)
+    return asks or [_tail_line(text, 0, len(text.rstrip()))]
+
+
+def _ends(text: str, start: int, end: int) -> list[Span]:
+    """Read a long text without recognisable blocks: its first and last paragraphs, and labelled questions within."""
+    head = _head(text, start, end)
+    strong = head is not None and _is_strong(text, head)
+    tail = _tail(text, max(start, head[1] if head else start), end, strong)
+    return [span for span in (head, tail, *_asides(text, start, end)) if span]
+
+
+def _head(text: str, start: int, end: int) -> Span | None:
+    """The paragraphs at the beginning that ask, up to the first line that begins a document."""
+    paragraphs = _paragraphs(text, start, min(end, start + 2 * _LOOSE_ASK))
+    stop = start
+    for at, (first, last) in enumerate(paragraphs):
+        line = text[first : line_end(text, first)]
+        if begins_material(line) and not _ASK_HEADER.match(text, first):
+            break
+        cut = _head_cut(text, first, last, at == 0)
+        listed = at > 0 and _LIST_ITEM.match(text, first) is not None and stop > start
+        if cut == first and not listed:
+            break
+        stop = last if listed else cut
+        if stop < last or stop - start > _LOOSE_ASK:
+            break
+    return (start, stop) if stop > start else None
+
+
+def _head_cut(text: str, start: int, end: int, first: bool) -> int:
+    """Where the asking part of a paragraph at the beginning ends; `start` where it does not ask."""
+    lines = text[start : min(end, start + _PARAGRAPH)].splitlines(keepends=True)
+    if end - start <= _PARAGRAPH and not any(begins_material(line) or is_turn(line) for line in lines[1:]):
+        asks = any(map(asks_strongly, _SENTENCE.split(text[start:end])))
+        return end if asks or (first and end - start <= _SHORT) else start
+    at = start
+    for line in lines:
+        if not asks_strongly(line) or len(line) > _PARAGRAPH or is_turn(line):
+            break
+        at += len(line)
+    if at == start and first and len(lines[0]) <= _SHORT and len(lines) > 1 and lines[0].rstrip().endswith((":", "：")):
+        return start + len(lines[0])
+    if at == start and asks_strongly(lines[0][:_SHORT]):
+        return start + _sentence_end(text[start:end])
+    return at
+
+
+def _sentence_end(paragraph: str) -> int:
+    match = _SENTENCE.search(paragraph, 20)
+    return match.start() if match and match.start() <= _PARAGRAPH else min(len(paragraph), _SHORT)
+
+
+def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
+    """The asking text at the end: from the last label, or the last paragraphs (`answered`: the head asks)."""
+    labelled = _labelled_tail(text, start, end)
+    if labelled is not None:
+        return labelled
+    paragraphs = _paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)
+    if not paragraphs:
+        return None
+    first, last = paragraphs[-1]
+    if last - first > _PARAGRAPH or "\n" in text[first:last]:
+        first, last = _tail_line(text, first, last)
+    if answered and not _is_strong(text, (first, last)) and not _LIST_ITEM.match(text, first):
+        return None
+    for before, until in reversed(paragraphs[:-1]):
+        hangs = _LIST_ITEM.match(text, first) is not None
+        if last - before > _LOOSE_ASK or first != paragraphs[-1][0] or until - before > _PARAGRAPH:
+            break
+        if not (asks_strongly(text[line_start(text, until) : until]) or (hangs and _LIST_ITEM.match(text, before))):
+            break
+        first = before
+        paragraphs = [p for p in paragraphs if p[0] <= before]
+    return first, last
+
+
+def _labelled_tail(text: str, start: int, end: int) -> Span | None:
+    window = max(start, end - LONG_ASK)
+    labels = [m.start() for m in _LABEL_LINE.finditer(text, window, end)]
+    if not labels:
+        return None
+    if len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2:
+        return labels[0], end
+    return (labels[-1], end) if end - labels[-1] <= _LOOSE_ASK else None
+
+
+def _tail_line(text: str, start: int, end: int) -> Span:
+    """The last lines that ask, at least the last line, at most the last sentences of it."""
+    at = line_start(text, max(start, end - 1))
+    while at > start and end - at < _LOOSE_ASK:
+        before = line_start(text, at - 1)
+        line = text[before:at]
+        if is_turn(line) or not (asks_strongly(line) or (_LIST_ITEM.match(line) and before > start)):
+            break
+        at = before
+    at = max(at, start)
+    if end - at <= _PARAGRAPH:
+        return at, end
+    cuts = [m.end() for m in _SENTENCE.finditer(text, end - _PARAGRAPH, end) if m.end() < end]
+    return (cuts[0] if cuts else end - _PARAGRAPH), end
+
+
+def _asides(text: str, start: int, end: int) -> list[Span]:
+    """Labelled questions and instruction sections in the middle, where there are few."""
+    found = [m.start() for pattern in (_LABEL_LINE, _ASK_HEADER) for m in pattern.finditer(text, start, end)]
+    if len(found) > _MAX_ASIDES:
+        return []
+    spans = []
+    for at in found:
+        match = _BREAK.search(text, line_end(text, at) + 2, end)
+        spans.append((at, min(match.start() if match else end, at + _PARAGRAPH)))
+    return spans
+
+
+def _paragraphs(text: str, start: int, end: int) -> list[Span]:
+    edges = [start, *(edge for m in _BREAK.finditer(text, start, end) for edge in m.span()), end]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if text[a:b].strip()]
+
+
+def _is_strong(text: str, span: Span) -> bool:
+    part = text[span[0] : span[1]]
+    return any(asks_strongly(s) for line in part.splitlines() for s in _SENTENCE.split(line) if s)
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    part = text[start:end]
+    if not part.strip():
+        return start, start
+    return start + len(part) - len(part.lstrip()), start + len(part.rstrip())
+
+
+def _join(text: str, spans: list[Span]) -> tuple[Span, ...]:
+    """Order the spans, and join those with nothing but blanks between them."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and (start <= joined[-1][1] or not text[joined[-1][1] : start].strip()):
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _query(text: str, asks: tuple[Span, ...]) -> str:
+    """The text to search with: a labelled question alone, else the spans that evidently ask, else all spans."""
+    for start, end in reversed(asks):
+        labels = list(_LABEL_LINE.finditer(text, start, end))
+        if labels and text[labels[-1].end() : end].strip():
+            return _bare(text[labels[-1].end() : end])
+    strong = [span for span in asks if _is_strong(text, span)]
+    return "\n".join(_bare(text[start:end]) for start, end in strong or asks)
+
+
+def _bare(text: str) -> str:
+    """Without a label or a phrase like "Based on the text above:" before the question."""
+    text = ASK_LABEL.sub("", text.strip(), count=1) if ASK_LABEL.match(text.strip()) else text.strip()
+    return BOILERPLATE.sub("", text, count=1).strip() or text
