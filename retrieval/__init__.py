@@ -1,1 +1,61 @@
-"""Retrieval inside one prompt: pure and synchronous, text and vectors, no web."""
+r"""Finds the few thousand tokens of a long text that a question needs. Pure and synchronous: no web, no gateway.
+
+>>> from retrieval import Deadline, Document, Query, Retriever, counter_for
+>>> text = "# Opening hours\n\nMonday to Friday, nine to five.\n\n# Parking\n\nThe car park is behind the mill.\n"
+>>> retriever, counter = Retriever(embedder=None), counter_for("gpt-4o-mini")
+>>> ranking = retriever.rank([Document(text, "user", 0)], Query("Where can I park?"), counter, Deadline.after(1.0))
+>>> [text[c.start : c.end] for c, keep in zip(ranking.chunks, retriever.select(ranking, 15)) if keep]
+['# Parking\n\nThe car park is behind the mill.\n']
+
+The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py); each is a module of its own:
+
+    types.py       the frozen values handed from stage to stage, and the protocols Counter and Embedder
+    tokens.py      exact token counts (the only user of bpe_openai)
+    chunking.py    documents -> chunks, spans of the original; headings.py knows what a line begins
+    terms.py       words -> index terms: stems, identifiers' parts, character pairs
+    lexical.py     chunks + question -> BM25, coverage, character 4-grams
+    signals.py     every named score of a chunk: lexical, place, neighbours, second hop
+    embedding.py   texts -> unit vectors (the only user of sentence_transformers, imported where it is needed)
+    index.py       inner-product search (the only user of faiss)
+    cache.py       vectors by content, bounded in bytes
+    fusion.py      signals -> one score
+    selection.py   scores -> the chunks that fill a window
+"""
+
+from retrieval.cache import CacheStats, VectorCache
+from retrieval.retriever import DenseLimits, Retriever
+from retrieval.selection import select
+from retrieval.tokens import counter_for
+from retrieval.types import (
+    Atom,
+    Chunk,
+    Counter,
+    Deadline,
+    DeadlineExceededError,
+    Document,
+    Embedder,
+    Floats,
+    Mask,
+    Query,
+    Ranking,
+)
+
+__all__ = [
+    "Atom",
+    "CacheStats",
+    "Chunk",
+    "Counter",
+    "Deadline",
+    "DeadlineExceededError",
+    "DenseLimits",
+    "Document",
+    "Embedder",
+    "Floats",
+    "Mask",
+    "Query",
+    "Ranking",
+    "Retriever",
+    "VectorCache",
+    "counter_for",
+    "select",
+]

@@ -78,7 +78,7 @@ class Query:
 class Chunk:
     """A span of one document's text: text[start:end], `tokens` long in the counter's encoding.
 
-    `heading` is what stands over it (section title, speaker, signature of the enclosing function): scored, not paid for.
+    `heading` is what stands over it (section title, speaker, enclosing function): scored, not paid for.
     """
 
     document: int

