@@ -108,12 +108,15 @@ BOILERPLATE = re.compile(
 )
 
 
-def asks_strongly(line: str) -> bool:
+_STATEMENT_END = re.compile(r"(?<![かかね吗嗎呢])[.。:,;]\W*$")
+
+
+def asks_strongly(sentence: str) -> bool:
     """Whether a line or sentence evidently asks or instructs, in any of the languages of the tables."""
-    return bool(
-        ASK_LABEL.match(line.lstrip())
-        or QUESTION_MARK.search(line)
-        or REQUEST_START.match(line)
-        or QUESTION_START.match(line)
-        or (not line.isascii() and (UNSPACED_QUESTION.search(line) or UNSPACED_REQUEST.search(line)))
-    )
+    if ASK_LABEL.match(sentence.lstrip()) or QUESTION_MARK.search(sentence) or REQUEST_START.match(sentence):
+        return True
+    if not sentence.isascii() and UNSPACED_REQUEST.search(sentence):
+        return True
+    if _STATEMENT_END.search(sentence):  # "When the war ended, he left." opens like a question and is none
+        return False
+    return bool(QUESTION_START.match(sentence) or (not sentence.isascii() and UNSPACED_QUESTION.search(sentence)))

@@ -10,10 +10,19 @@ import re
 from dataclasses import dataclass
 
 from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, asks_strongly
-from gateway.windowing.material import Span, begins_material, bodies, is_turn, line_end, line_start
+from gateway.windowing.material import (
+    LONG_ASK,
+    LinePattern,
+    Span,
+    ask_elements,
+    begins_material,
+    bodies,
+    is_turn,
+    line_end,
+    line_start,
+)
 
 WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a question and nothing else
-LONG_ASK = 24_000  # characters: the longest question that is kept whole where it can be told from the material
 _LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
 _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
 _SHORT = 300  # characters of a paragraph that is kept at either end though nothing shows that it asks
@@ -22,9 +31,9 @@ _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 _BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•]|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S")
-_LABEL_LINE = re.compile(rf"(?:^|(?<=\n))[ \t]*(?:{ASK_LABEL.pattern})", re.IGNORECASE)
-_ASK_HEADER = re.compile(
-    r"(?:^|(?<=\n))#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
+_LABEL_LINE = LinePattern(rf"[ \t]*(?:{ASK_LABEL.pattern})", re.IGNORECASE)
+_ASK_HEADER = LinePattern(
+    r"#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
     r"(?:question|query|task|instruction|request|goal|objective|role|format|requirement|rule|guideline"
     r"|constraint|问题|任务|指示|要求)"
     r"s?(?:\s+(?:format|instructions?|and\s+\w+))?[*:：]*[ \t]*(?=\n)",
@@ -63,16 +72,15 @@ def _find_asks(text: str) -> list[Span]:
     pasted = sum(end - start for start, end in blocks)
     edges = [0, *(edge for block in blocks for edge in block), len(text)]
     gaps = [_strip(text, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    asks: list[Span] = []
+    asks = ask_elements(text)
     for at, (start, end) in enumerate(gaps):
-        if start == end:
-            continue
         outer = at in (0, len(gaps) - 1)
-        if end - start <= (_LOOSE_ASK if pasted < 2 * (end - start) else LONG_ASK) and blocks:
+        limit = (LONG_ASK if pasted >= 2 * (end - start) else _LOOSE_ASK) if outer else _PARAGRAPH
+        if start < end <= start + limit and blocks and (outer or len(gaps) <= _MAX_ASIDES):
             asks.append((start, end))
-        else:
+        elif start < end:
             asks += _ends(text, start, end) if outer else _asides(text, start, end)
-    return asks or [_tail_line(text, 0, len(text.rstrip()))]
+    return asks or _ends(text, line_end(text, 0) if blocks else 0, len(text.rstrip()))
 
 
 def _ends(text: str, start: int, end: int) -> list[Span]:
@@ -89,7 +97,7 @@ def _head(text: str, start: int, end: int) -> Span | None:
     stop = start
     for at, (first, last) in enumerate(paragraphs):
         line = text[first : line_end(text, first)]
-        if begins_material(line) and not _ASK_HEADER.match(text, first):
+        if begins_material(line) and not _ASK_HEADER.matches(text, first):
             break
         cut = _head_cut(text, first, last, at == 0)
         listed = at > 0 and _LIST_ITEM.match(text, first) is not None and stop > start
@@ -150,7 +158,7 @@ def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
 
 def _labelled_tail(text: str, start: int, end: int) -> Span | None:
     window = max(start, end - LONG_ASK)
-    labels = [m.start() for m in _LABEL_LINE.finditer(text, window, end)]
+    labels = [m.start() for m in _LABEL_LINE.find(text, window, end)]
     if not labels:
         return None
     if len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2:
@@ -176,7 +184,7 @@ def _tail_line(text: str, start: int, end: int) -> Span:
 
 def _asides(text: str, start: int, end: int) -> list[Span]:
     """Labelled questions and instruction sections in the middle, where there are few."""
-    found = [m.start() for pattern in (_LABEL_LINE, _ASK_HEADER) for m in pattern.finditer(text, start, end)]
+    found = [m.start() for pattern in (_LABEL_LINE, _ASK_HEADER) for m in pattern.find(text, start, end)]
     if len(found) > _MAX_ASIDES:
         return []
     spans = []
@@ -217,7 +225,7 @@ def _join(text: str, spans: list[Span]) -> tuple[Span, ...]:
 def _query(text: str, asks: tuple[Span, ...]) -> str:
     """The text to search with: a labelled question alone, else the spans that evidently ask, else all spans."""
     for start, end in reversed(asks):
-        labels = list(_LABEL_LINE.finditer(text, start, end))
+        labels = list(_LABEL_LINE.find(text, start, end))
         if labels and text[labels[-1].end() : end].strip():
             return _bare(text[labels[-1].end() : end])
     strong = [span for span in asks if _is_strong(text, span)]
