@@ -64,11 +64,14 @@ _REQUEST_WORDS = (
     r"|будь ласка|поясни\w*|переклади\w*|παρακαλώ|εξήγησε|περίληψη|μετάφρασε|απάντησε",
 )
 _REQUEST_UNSPACED = (
-    "请|請|总结|總結|摘要|概括|翻译|翻譯|列出|提取|回答|解释|解釋|说明|說明|告诉|帮我|幫我|根据|改写|比较|分析"
-    "|ください|下さい|なさい|してほしい|要約|翻訳|説明し|教えて|答え|列挙|まとめ|抽出"
-    "|주세요|주십시오|하시오|요약|번역|설명|나열|해줘|알려"
-    "|โปรด|กรุณา|ช่วย|สรุป|แปล|อธิบาย|ตอบ|कृपया|सारांश|अनुवाद|बताइए|बताएं|समझाए"
-    "|لخص|ترجم|اشرح|يرجى|من فضلك|أجب|اذكر|لطفا|خلاصه|ترجمه|توضیح|בבקשה|סכם|תרגם|הסבר"
+    # anywhere in a sentence: forms of politeness
+    "(?<![邀申宴聘提])请(?!求|愿)|(?<![邀申宴聘提])請(?!求|願)|帮我|幫我|告诉我|告訴我"
+    "|ください|下さい|なさい|してほしい|教えて|してくれ|주세요|주십시오|하시오|하세요|해줘|알려|โปรด|กรุณา|ช่วย"
+    "|कृपया|बताइए|बताएं|कीजिए|करें|يرجى|من فضلك|لطفا|בבקשה"
+    # at its beginning: bare verbs
+    "|^\\W*(?:总结|總結|概括|概述|简述|翻译|翻譯|列出|列举|提取|回答|解释|解釋|说明|說明|根据|根據|基于|改写|比较|分析|描述|找出"
+    "|将|把|给出|以下|下記|次の|用中文|用英文|要約|翻訳|สรุป|แปล|อธิบาย|ตอบ|สร้าง|จง|सारांश|अनुवाद"
+    "|لخص|ترجم|اشرح|أجب|اذكر|اكتب|خلاصه|ترجمه|توضیح|סכם|תרגם|הסבר|כתוב)"
 )
 QUESTION_MARK = re.compile(r"[?？؟⁇՞፧]|;\s*$|;(?=\s*$)")
 QUESTION_START = re.compile(rf"^\W*(?:{'|'.join(_QUESTION_WORDS)})\b", re.IGNORECASE)
@@ -100,7 +103,7 @@ MATERIAL_LABEL = re.compile(
     re.IGNORECASE,
 )
 BOILERPLATE = re.compile(
-    r"^\W*(?:(?:based|relying) on|according to|given|using|with reference to|referring to"
+    r"(?:(?:based|relying) on|according to|given|using|with reference to|referring to"
     r"|from)\s+(?:only\s+)?(?:the|this|these)\s+"
     r"(?:\w+\s+){0,2}(?:text|document|passage|context|article|material|information|paragraph|content)s?"
     r"(?:\s+(?:above|below|provided))?\s*[:,]\s*",

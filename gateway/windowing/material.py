@@ -55,12 +55,14 @@ _FILE_HEADER = re.compile(
 )
 _TAG = re.compile(r"<(/?)([^\W\d][\w:.-]{0,60})((?:\s[^<>\n]{0,500})?)>")
 _INLINE_TAG = re.compile(
-    r"a|abbr|b|blockquote|br|center|code|dd|del|details|div|d[lt]|em|font|h[1-6r]|i|img|input|ins|kbd|li|[ou]l|p|picture"
+    r"a|abbr|b|blockquote|br|center|code|dd|del|details|div|d[lt]|em|font|h[1-6r]|i|img|input|ins|kbd|li|[ou]l|p"
+    r"|picture"
     r"|pre|s|samp|small|span|strong|su[bp]|summary|table|tbody|t[dhrtu]|thead|u",
     re.IGNORECASE,
 )
 _ASK_NAME = (
-    r"(?:user_?|final_?)?(?:question|query|instruction|task|request|prompt|ask|goal|requirement|rule|guideline|constraint"
+    r"(?:user_?|final_?)?(?:question|query|instruction|task|request|prompt|ask|goal|requirement|rule|guideline"
+    r"|constraint"
     r"|(?:output|response|answer)_?(?:format|style)?|format|role|objective|formatting)"
 )
 _ASK_TAG = re.compile(f"(?:{_ASK_NAME})s?", re.IGNORECASE)

@@ -9,7 +9,7 @@ read by labels ("Question:"), lines and paragraphs that ask in any language, and
 import re
 from dataclasses import dataclass
 
-from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, asks_strongly
+from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, QUESTION_MARK, asks_strongly
 from gateway.windowing.material import (
     LONG_ASK,
     LinePattern,
@@ -31,7 +31,7 @@ _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 _BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•]|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S")
-_LABEL_LINE = LinePattern(rf"[ \t]*(?:{ASK_LABEL.pattern})", re.IGNORECASE)
+_LABEL_LINE = LinePattern(rf"[ \t]*(?:{ASK_LABEL.pattern}|{BOILERPLATE.pattern})", re.IGNORECASE)
 _ASK_HEADER = LinePattern(
     r"#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
     r"(?:question|query|task|instruction|request|goal|objective|role|format|requirement|rule|guideline"
@@ -86,7 +86,7 @@ def _find_asks(text: str) -> list[Span]:
 def _ends(text: str, start: int, end: int) -> list[Span]:
     """Read a long text without recognisable blocks: its first and last paragraphs, and labelled questions within."""
     head = _head(text, start, end)
-    strong = head is not None and _is_strong(text, head)
+    strong = head is not None and _is_decisive(text[head[0] : head[1]])
     tail = _tail(text, max(start, head[1] if head else start), end, strong)
     return [span for span in (head, tail, *_asides(text, start, end)) if span]
 
@@ -200,8 +200,19 @@ def _paragraphs(text: str, start: int, end: int) -> list[Span]:
 
 
 def _is_strong(text: str, span: Span) -> bool:
-    part = text[span[0] : span[1]]
-    return any(asks_strongly(s) for line in part.splitlines() for s in _SENTENCE.split(line) if s)
+    return any(map(asks_strongly, _sentences(text[span[0] : span[1]])))
+
+
+def _is_decisive(part: str) -> bool:
+    """Whether a text asks where it begins or ends; inside, a document's own questions stand."""
+    sentences = _sentences(part)
+    if is_turn(part) and not ASK_LABEL.match(part.lstrip()):
+        return QUESTION_MARK.search(sentences[-1]) is not None
+    return asks_strongly(sentences[0]) or asks_strongly(sentences[-1])
+
+
+def _sentences(part: str) -> list[str]:
+    return [s for line in part.splitlines() for s in _SENTENCE.split(line) if s.strip()] or [part]
 
 
 def _strip(text: str, start: int, end: int) -> Span:
@@ -228,11 +239,13 @@ def _query(text: str, asks: tuple[Span, ...]) -> str:
         labels = list(_LABEL_LINE.find(text, start, end))
         if labels and text[labels[-1].end() : end].strip():
             return _bare(text[labels[-1].end() : end])
-    strong = [span for span in asks if _is_strong(text, span)]
-    return "\n".join(_bare(text[start:end]) for start, end in strong or asks)
+    parts = [text[start:end] for start, end in asks]
+    asking = [part for part in parts if _is_decisive(part)]
+    return "\n".join(map(_bare, asking or parts))
 
 
 def _bare(text: str) -> str:
     """Without a label or a phrase like "Based on the text above:" before the question."""
     text = ASK_LABEL.sub("", text.strip(), count=1) if ASK_LABEL.match(text.strip()) else text.strip()
-    return BOILERPLATE.sub("", text, count=1).strip() or text
+    phrase = BOILERPLATE.match(text)
+    return text[phrase.end() :].strip() or text if phrase else text
