@@ -1,0 +1,194 @@
+"""What is kept word for word, and what may be trimmed: the decisions made before anything is ranked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.windowing import jsontext
+from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
+from gateway.windowing.counting import Tally, readable
+from gateway.windowing.instructions import reference_spans
+from gateway.windowing.question import split_question
+from gateway.windowing.turns import Item, Turn, items_of, turns_of
+from retrieval.types import Atom, Document, Query
+
+RECENT_TOKENS = 500  # of the turns before the question that stay as they are
+LATEST_CHARACTERS = 2_000  # of the one message directly before the question that stays as it is
+LATEST_GROUP_TOKENS = 2_000  # of an agent's latest tool calls and results, after the question, that stay whole
+_BESIDE_ATTACHMENT_TOKENS = 200  # a longer text beside an image may be trimmed
+_RECENT_TEXTS = 4
+_RECENT_CHARACTERS = 2_000
+_NAME_CHARACTERS = 300
+_BREAK = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a text that may be trimmed: text.value[start:end]; `tree` where it is a JSON tool result."""
+
+    text: Text
+    start: int
+    end: int
+    tree: jsontext.Slice | None = None
+
+    @property
+    def value(self) -> str:
+        """The text of the region."""
+        return self.text.value[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The regions that may be trimmed (in order of the request) with their documents; all else is protected.
+
+    Messages in `pinned` are not removed; `question` is the index of the last user message.
+    """
+
+    conversation: Conversation
+    turns: tuple[Turn, ...]
+    regions: tuple[Region, ...]
+    documents: tuple[Document, ...]
+    pinned: frozenset[int]
+    question: int
+    query: Query
+
+
+def plan(conversation: Conversation, tally: Tally) -> Plan | None:
+    """Decide what may be trimmed; None where no user asks anything."""
+    messages = conversation.messages
+    question = max((m.index for m in messages if m.role == "user"), default=-1)
+    if question < 0 or not any(t.value.strip() for t in messages[question].texts):
+        return None
+    items = tuple(items_of(messages))
+    whole = frozenset(_whole(messages, items, tally, question))
+    asks, query = _question(messages, question)
+    regions = tuple(
+        region
+        for message in messages
+        if message.index not in whole
+        for region in (asks if message.index == question else _regions(message))
+    )
+    return Plan(
+        conversation,
+        tuple(turns_of(messages, items)),
+        regions,
+        tuple(_documents(messages, items, regions)),
+        whole | frozenset(_pinned(messages, items, question)),
+        question,
+        Query(query, tuple(_recent(messages, question))),
+    )
+
+
+def _whole(messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int) -> Iterator[int]:
+    """Yield the messages that are forwarded exactly as they are."""
+    # A mark of cache_control covers all that stands before it: the provider bills that prefix at a tenth once it
+    # is cached, and a single changed byte in it would be billed, and written to the cache, anew.
+    yield from range(max((m.index for m in messages if m.cached), default=-1) + 1)
+    yield from (m.index for m in messages if not m.understood)
+    yield from (i for item in items if not item.paired for i in item.messages)
+    for message in messages:
+        if message.attachments and sum(tally.texts[message.index]) <= _BESIDE_ATTACHMENT_TOKENS:
+            yield message.index
+    yield from _latest(messages, items, tally, question)
+
+
+def _latest(messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int) -> Iterator[int]:
+    """Yield the last turns before the question, and an agent's last step after it."""
+    before = next((m for m in reversed(messages[:question]) if m.role not in INSTRUCTING), None)
+    if before and before.role not in RESULTS and not before.calls and before.length <= LATEST_CHARACTERS:
+        yield before.index
+    left = RECENT_TOKENS
+    for item in reversed([i for i in items if i.last <= question]):
+        if messages[item.first].role in INSTRUCTING:
+            continue
+        left -= sum(map(tally.message, item.messages))
+        if left < 0:
+            break
+        yield from item.messages
+    last = items[-1]
+    if last.first > question and sum(map(tally.message, last.messages)) <= LATEST_GROUP_TOKENS:
+        yield from last.messages
+
+
+def _pinned(messages: Sequence[Message], items: Sequence[Item], question: int) -> Iterator[int]:
+    """Yield the messages that stay, though their texts may be cut."""
+    yield question
+    yield from items[-1].messages
+    yield from (m.index for m in messages if m.attachments or m.role in INSTRUCTING)
+    yield from (m.index for m in messages if any(not t.editable for t in m.texts))
+
+
+def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region, ...], str]:
+    """Return what may be trimmed in the last user message, and what it asks."""
+    texts = messages[question].texts
+    joined = _BREAK.join(t.value for t in texts)
+    split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
+    regions: list[Region] = []
+    base = 0
+    for text in texts:
+        end = base + len(text.value)
+        inside = [(max(a, base) - base, min(b, end) - base) for a, b in split.asks if a < end and b > base]
+        regions += _between(text, inside)
+        base = end + len(_BREAK)
+    return tuple(regions), split.query
+
+
+def _between(text: Text, protected: Sequence[tuple[int, int]]) -> Iterator[Region]:
+    """Yield the regions of the text outside the protected spans; blanks at their edges stay."""
+    edges = [0, *(edge for span in protected for edge in span), len(text.value)]
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        yield from _region(text, start, end)
+
+
+def _region(text: Text, start: int, end: int) -> Iterator[Region]:
+    part = text.value[start:end]
+    if text.editable and part.strip():
+        # Blanks between what is protected and what is trimmed belong to the protected side.
+        yield Region(text, end - len(part.lstrip()), start + len(part.rstrip()))
+
+
+def _regions(message: Message) -> Iterator[Region]:
+    for text in message.texts:
+        if not text.editable:
+            continue
+        if message.role in INSTRUCTING:
+            for start, end in reference_spans(text.value):
+                yield from _region(text, start, end)
+        elif message.role in RESULTS and (tree := jsontext.parse(readable(text.value))):
+            yield Region(text, 0, len(text.value), tree)
+        elif text.value:
+            yield from _region(text, 0, len(text.value))
+
+
+def _documents(messages: Sequence[Message], items: Sequence[Item], regions: Sequence[Region]) -> Iterator[Document]:
+    names = dict(_call_names(messages, items))
+    for region in regions:
+        index = region.text.message
+        role = messages[index].role
+        yield Document(
+            readable(region.value), role, index, names.get(index, "") or messages[index].name, _atoms(region)
+        )
+
+
+def _atoms(region: Region) -> tuple[Atom, ...] | None:
+    if region.tree is None:
+        return None
+    return tuple(Atom(leaf.start, leaf.end, leaf.heading) for leaf in jsontext.atoms(region.tree))
+
+
+def _call_names(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[tuple[int, str]]:
+    """Yield for each tool result what was called: by its id within its own group, else by its place."""
+    for item in items:
+        calls = messages[item.first].calls
+        results = messages[item.first + 1 : item.last]
+        for place, result in enumerate(results):
+            own = [c for c in calls if c.id and c.id == result.answers] or list(calls[place : place + 1])
+            if own:
+                yield result.index, f"{own[0].name} {own[0].arguments}"[:_NAME_CHARACTERS]
+
+
+def _recent(messages: Sequence[Message], question: int) -> Iterator[str]:
+    """Yield the last things said before the question, and after it, latest last."""
+    said = [m for m in messages if m.role in ("user", "assistant") and m.length and m.index != question]
+    for message in said[-_RECENT_TEXTS:]:
+        text = " ".join(t.value for t in message.texts)
+        yield readable(text[-_RECENT_CHARACTERS:])

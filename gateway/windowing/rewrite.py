@@ -1,0 +1,141 @@
+"""The forwarded body: the original one with the changed texts and the removed messages cut out of it."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.windowing import jsontext
+from gateway.windowing.conversation import Message, Text
+from gateway.windowing.keep import Kept
+from gateway.windowing.markers import between, marker
+from gateway.windowing.protect import Plan, Region
+from gateway.windowing.spans import Edit, quoted, spliced
+from retrieval.types import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The new body, the original index of each message in it, and the texts that changed with their new value."""
+
+    body: str
+    messages: tuple[int, ...]
+    changed: tuple[tuple[Text, str], ...]
+
+
+class NoHostError(Exception):
+    """Messages were to be removed, and no kept text may carry the marker that says so."""
+
+
+def rewrite(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, int]], kept: Kept) -> Rewritten:
+    """Return the body with only what is kept; `spans` are the chunks of each document. Raises NoHostError."""
+    values = _cut_texts(plan, chunks, spans, kept)
+    for text, value in _announced(plan, kept.messages, values):
+        values[text.start] = (text, value)
+    changed = tuple((text, value) for text, value in values.values() if value != text.value)
+    body = plan.conversation.text
+    edits = [Edit(t.start, t.end, quoted(value, body[t.start : t.end].isascii())) for t, value in changed]
+    removed = [m for m in plan.conversation.messages if m.index not in kept.messages]
+    return Rewritten(
+        spliced(body, [*edits, *_removals(plan.conversation.messages, kept.messages)]) if edits or removed else body,
+        tuple(sorted(kept.messages)),
+        changed,
+    )
+
+
+Values = dict[int, tuple[Text, str]]
+
+
+def _cut_texts(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, int]], kept: Kept) -> Values:
+    """Return the new value of each kept text that has regions, by where it stands."""
+    pieces: dict[int, tuple[Text, list[Edit]]] = {}
+    for region, (first, last) in zip(plan.regions, spans, strict=True):
+        if region.text.message not in kept.messages:
+            continue
+        _, edits = pieces.setdefault(region.text.start, (region.text, []))
+        held = kept.chunks[first:last]
+        if held.all():
+            continue
+        if region.tree is not None:
+            edits.append(_cut_json(region, [i for i, k in enumerate(held.tolist()) if k]))
+        else:
+            edits += _gaps(
+                region, [(c.start, c.end) for c, k in zip(chunks[first:last], held.tolist(), strict=True) if k]
+            )
+    return {start: (text, spliced(text.value, edits)) for start, (text, edits) in pieces.items()}
+
+
+def _cut_json(region: Region, kept: Sequence[int]) -> Edit:
+    if region.tree is None:  # pragma: no cover - the caller looked
+        raise TypeError
+    return Edit(region.start, region.end, jsontext.rendered(region.value, region.tree, frozenset(kept)))
+
+
+def _gaps(region: Region, kept: Iterable[tuple[int, int]]) -> Iterator[Edit]:
+    """Yield the edits that put a marker in the place of each gap; blanks alone are no gap."""
+    whole = region.text.value
+    at = region.start
+    for start, end in (*((region.start + a, region.start + b) for a, b in kept), (region.end, region.end)):
+        gap = whole[at:start]
+        if gap.strip():
+            yield Edit(at, start, between(whole[:at][-1:], gap, whole[start : start + 1]))
+        at = end
+
+
+def _removals(messages: Sequence[Message], kept: frozenset[int]) -> Iterator[Edit]:
+    """Yield what removes each message and exactly one comma."""
+    first = min(kept)
+    for message in messages:
+        if message.index in kept:
+            continue
+        if message.index < first:
+            yield Edit(message.start, messages[message.index + 1].start, "")
+        else:
+            yield Edit(messages[message.index - 1].end, message.end, "")
+
+
+def _announced(plan: Plan, kept: frozenset[int], values: Values) -> Iterator[tuple[Text, str]]:
+    """Yield the texts that carry the markers of removed messages, with those markers."""
+    hosts = [r.text for r in plan.regions if r.tree is None and r.text.start in values]
+    before: dict[int, tuple[Text, int]] = {}
+    after: dict[int, tuple[Text, int]] = {}
+    for place, count in _missing(len(plan.conversation.messages), kept):
+        text, leads = _host(plan, hosts, place)
+        side = before if leads else after
+        side[text.start] = (text, count + side[text.start][1] if text.start in side else count)
+    for start in before.keys() | after.keys():
+        text = (before.get(start) or after[start])[0]
+        value = values[start][1] if start in values else text.value
+        head = marker(before[start][1], "message") + "\n" if start in before else ""
+        tail = ("" if value.endswith("\n") else "\n") + marker(after[start][1], "message") if start in after else ""
+        yield text, head + value + tail
+
+
+def _missing(count: int, kept: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Yield (index of the first, number) of each run of removed messages."""
+    first = 0
+    for at in range(count + 1):
+        if at == count or at in kept:
+            if at > first:
+                yield first, at - first
+            first = at + 1
+
+
+def _host(plan: Plan, hosts: Sequence[Text], place: int) -> tuple[Text, bool]:
+    """Return the kept text that carries the marker of a gap, and whether the marker leads it.
+
+    The nearest of the texts that may be changed (`hosts`, in order) before the gap, else the nearest after it, else
+    the question's own message. On either side of the question, none from the other side.
+    """
+    question = plan.question
+    own = tuple(t for t in plan.conversation.messages[question].texts if t.editable)
+    at = bisect_left(hosts, place, key=lambda t: t.message)
+    if place > question:
+        near = tuple(t for t in hosts[max(0, at - 1) : at] if t.message >= question) or own[-1:]
+        leads = False
+    elif at > 0:
+        near, leads = (hosts[at - 1],), False
+    else:
+        near, leads = tuple(t for t in hosts[:1] if t.message < question) or own[:1], True
+    if not near:
+        raise NoHostError
+    return near[0], leads
