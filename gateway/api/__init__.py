@@ -1,0 +1,1 @@
+"""What clients talk to: the relayed OpenAI API (plain ASGI) and the operators' routes (FastAPI)."""

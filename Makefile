@@ -1,0 +1,67 @@
+# context-gateway: `make help` lists every command.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+SCORE := ../shared/eval/score.py
+CODE := gateway retrieval demo benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-http bench-retrieval bench-intent clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+install: $(READY)  ## make .venv with all that running and testing need, from the lock file
+
+demo: $(READY)  ## send real long prompts through a gateway to a local demo upstream, and show what was saved
+	@$(BIN)/python -m demo
+
+run: $(READY)  ## serve on 127.0.0.1:8080 (make run ARGS="--config gateway.yaml --workers 2")
+	$(BIN)/context-gateway serve $(ARGS)
+
+test: $(READY)  ## the gate: format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(READY)  ## the gate's tests and the slow ones
+	$(BIN)/pytest
+
+format: $(READY)  ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix --quiet $(CODE)
+	$(BIN)/ruff format --quiet $(CODE)
+
+lock:  ## resolve requirements.lock again (needs uv)
+	./lock.sh
+
+score: $(READY)  ## score a gateway started here over the evaluation cases (make score LIMIT=20; 0: all)
+	$(BIN)/python -m benchmarks.score --limit $(or $(LIMIT),20)
+
+bench: bench-relay bench-added  ## the two benchmarks of the request path
+
+bench-relay: $(READY)  ## added time and requests/s of a small prompt, beside a bare relay
+	$(BIN)/python -m benchmarks.bench_relay
+
+bench-added: $(READY)  ## added time at 8K, 32K and 128K tokens
+	$(BIN)/python -m benchmarks.bench_added
+
+bench-http: $(READY)  ## HTTP clients behind a bare relay (the measurement of decision 1)
+	$(BIN)/python -m benchmarks.http_clients
+
+bench-retrieval: $(READY)  ## evidence kept by method and window, milliseconds by length
+	$(BIN)/python -m benchmarks.bench_retrieval
+
+bench-intent: $(READY)  ## whole-document requests told from look-ups
+	$(BIN)/python -m benchmarks.bench_intent
+
+clean:  ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

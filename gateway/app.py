@@ -1,0 +1,87 @@
+"""The composition root: everything is built here, from the settings, when the server starts."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from gateway import logs
+from gateway.api import openai, ops
+from gateway.config import Settings, load
+from gateway.exchange import Receive, Scope, Send
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.pricing import PriceBook
+from gateway.teams.keys import Keyring
+from gateway.upstream import Upstream
+from gateway.windowing.pool import WindowPool
+
+CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
+
+
+class Gateway:
+    """The ASGI application: the OpenAI API as a plain callable, the operators' routes in FastAPI beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._metrics = Metrics()
+        self._upstreams = {name: Upstream(name, found) for name, found in settings.upstreams.items()}
+        self._pool = _pool(settings)
+        self._pipeline = Pipeline(
+            settings=settings,
+            keyring=_keyring(settings),
+            upstreams=self._upstreams,
+            prices={name: PriceBook(found.base_url) for name, found in settings.upstreams.items()},
+            windows=self._pool,
+            recorders=(logs.RequestLog(), self._metrics),
+        )
+        self._windows_wanted = settings.windowing.mode != "off"
+        self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=None)
+        self._ops.include_router(ops.routes(self._metrics, self._ready, self._refresh))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http" and scope["path"] not in ops.PATHS:
+            await openai.serve(self._pipeline, scope, receive, send)
+        else:
+            await self._ops(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for upstream in self._upstreams.values():
+                await stack.enter_async_context(upstream)
+            if self._windows_wanted:
+                stack.push_async_callback(self._pool.close)
+                await self._pool.start()
+            yield
+
+    def _ready(self) -> bool:
+        return self._pool.ready or not self._windows_wanted
+
+    def _refresh(self) -> None:
+        pool = self._pool
+        self._metrics.watch_pool(pool.waiting, pool.restarts, pool.cache_hits, pool.cache_misses)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    return Keyring.of({name: [key.get_secret_value() for key in team.keys] for name, team in settings.teams.items()})
+
+
+def _pool(settings: Settings) -> WindowPool:
+    wanted = settings.windowing
+    return WindowPool(processes=wanted.processes, queue=wanted.queue, embedding_model=wanted.embedding_model)
+
+
+def create_app(settings: Settings | None = None) -> Gateway:
+    """Return the application; without settings these come from the file that CONTEXT_GATEWAY_CONFIG names.
+
+    Raises:
+        ConfigError: the configuration can't be used.
+    """
+    logs.configure()
+    if settings is None:
+        path = os.environ.get(CONFIG_VARIABLE)
+        settings = load(Path(path) if path else None)
+    return Gateway(settings)

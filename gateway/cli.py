@@ -1,0 +1,91 @@
+"""The command line: serve, config check, config schema, trim."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.config import ConfigError, Settings, load
+
+main = typer.Typer(
+    help="An OpenAI-compatible proxy that forwards only the context a question needs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config = typer.Typer(help="Check a configuration file, or print its schema.", no_args_is_help=True)
+main.add_typer(config, name="config")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; without it the environment.")]
+
+
+@main.command()
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that serve requests.")] = 1,
+) -> None:
+    """Serve the gateway."""
+    from gateway import server  # noqa: PLC0415 - the web server is loaded by the command that needs it
+
+    _load_or_exit(config)
+    try:
+        server.run(config, host, port, workers)
+    except OSError as error:
+        _fail(f"can't listen on {host}:{port}: {error.strerror}")
+
+
+@config.command("check")
+def check(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
+    """Say whether the file can be used, and name every mistake in it."""
+    settings = _load_or_exit(file)
+    typer.echo(
+        f"{file}: good. {len(settings.upstreams)} upstream(s), {len(settings.models)} model(s), "
+        f"{len(settings.teams)} team(s), windowing {settings.windowing.mode}"
+    )
+
+
+@config.command("schema")
+def schema() -> None:
+    """Print the JSON schema of the configuration file, for editors."""
+    typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
+
+
+@main.command()
+def trim(
+    config: ConfigOption = None,
+    window_tokens: Annotated[
+        int | None, typer.Option(help="Size of the window; the configuration's by default.")
+    ] = None,
+    body: Annotated[bool, typer.Option("--body", help="Print only the body that would be forwarded.")] = False,
+) -> None:
+    """Read a chat request from standard input; print what would be forwarded and why, chunk by chunk with scores."""
+    from gateway import trimming  # noqa: PLC0415 - loads the embedding model
+
+    settings = _load_or_exit(config)
+    request = sys.stdin.buffer.read()
+    outcome = trimming.trim(request, settings.windowing, window_tokens)
+    if body:
+        sys.stdout.buffer.write(outcome.body or request)
+    else:
+        trimming.show(outcome)
+
+
+def _load_or_exit(path: Path | None) -> Settings:
+    try:
+        return load(path)
+    except ConfigError as error:
+        _fail(str(error))
+        raise AssertionError from None
+
+
+def _fail(message: str) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    main()

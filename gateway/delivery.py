@@ -1,0 +1,149 @@
+"""Relaying a reply to the client: as it is, piece by piece, with an eye on the usage that it reports."""
+
+import time
+from dataclasses import dataclass
+
+from gateway import headers
+from gateway.encoding import Decode, UndecodableError, decoder
+from gateway.errors import GatewayError, UpstreamUnreachableError
+from gateway.exchange import Exchange
+from gateway.sse import EventRelay
+from gateway.upstream import Headers, UpstreamReply
+from gateway.usage import Usage, usage_of_reply
+
+# A reply larger than this is relayed all the same; its usage is not known then.
+_LARGEST_ACCOUNTED = 1 << 24
+
+
+class BrokenReplyError(Exception):
+    """The reply can't be completed and can't be turned into an error any more: the connection is to be closed."""
+
+    def __init__(self, cause: GatewayError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class Delivery:
+    """How far a reply has come; filled in as it is relayed, so that an early end leaves what was known."""
+
+    status: int = 0
+    first_byte: float | None = None
+    usage: Usage | None = None
+    error: str | None = None
+
+
+async def relay(exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery) -> None:
+    """Send the reply on without looking into it.
+
+    Raises:
+        BrokenReplyError: the upstream broke off.
+    """
+    delivery.status = reply.status
+    await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
+    await _relay_rest(exchange, reply, delivery)
+    await exchange.end()
+
+
+async def relay_chat(
+    exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery, drop_usage: bool
+) -> None:
+    """Send a chat reply on and note its usage; `drop_usage` leaves out the usage chunk nobody but we asked for.
+
+    Raises:
+        BrokenReplyError: the upstream broke off in a reply that is not a stream of events.
+    """
+    delivery.status = reply.status
+    encoding = reply.header(b"content-encoding")
+    if not reply.header(b"content-type").startswith("text/event-stream"):
+        await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
+        await _relay_rest(exchange, reply, delivery, _Copy(encoding))
+        await exchange.end()
+        return
+    decode = _decoder_or_none(encoding)
+    if encoding and (decode is None or not drop_usage):
+        await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
+        await _relay_rest(exchange, reply, delivery, _Copy(encoding, events=True))
+        await exchange.end()
+        return
+    # To leave an event out of a compressed stream it has to go out decoded.
+    await exchange.start(reply.status, headers.to_client(reply.headers, decoded=bool(encoding)) + extra)
+    await _relay_events(exchange, reply, delivery, EventRelay(drop_usage), decode)
+
+
+async def _relay_rest(
+    exchange: Exchange, reply: UpstreamReply, delivery: Delivery, copy: "_Copy | None" = None
+) -> None:
+    try:
+        async for piece in reply.chunks():
+            delivery.first_byte = delivery.first_byte or time.perf_counter()
+            if copy:
+                copy.add(piece)
+            await exchange.write(piece)
+    except GatewayError as error:
+        delivery.error = error.code
+        raise BrokenReplyError(error) from None
+    if copy:
+        delivery.usage = copy.usage()
+
+
+async def _relay_events(
+    exchange: Exchange, reply: UpstreamReply, delivery: Delivery, events: EventRelay, decode: Decode | None
+) -> None:
+    try:
+        async for piece in reply.chunks():
+            out = events.feed(decode(piece) if decode else piece)
+            delivery.usage = events.usage
+            if out:
+                delivery.first_byte = delivery.first_byte or time.perf_counter()
+                await exchange.write(out)
+        rest = events.rest()
+        delivery.usage = events.usage
+        await exchange.end(rest)
+    except GatewayError as error:
+        delivery.error = error.code
+        await exchange.end(error.sse_event())
+    except UndecodableError:
+        broken = UpstreamUnreachableError("The upstream's reply is not what its Content-Encoding says.")
+        delivery.error = broken.code
+        await exchange.end(broken.sse_event())
+
+
+def _decoder_or_none(encoding: str) -> Decode | None:
+    try:
+        return decoder(encoding)
+    except UndecodableError:
+        return None
+
+
+class _Copy:
+    """A decoded copy of a reply for accounting, given up where it gets too large or can't be decoded."""
+
+    def __init__(self, encoding: str, events: bool = False) -> None:
+        self._decode = _decoder_or_none(encoding)
+        self._events = EventRelay(drop_usage=False) if events else None
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        if self._decode is None:
+            return
+        try:
+            decoded = self._decode(piece)
+        except UndecodableError:
+            self._decode = None
+            return
+        if self._events:
+            self._events.feed(decoded)
+            return
+        self._size += len(decoded)
+        self._pieces.append(decoded)
+        if self._size > _LARGEST_ACCOUNTED:
+            self._decode = None
+            self._pieces.clear()
+
+    def usage(self) -> Usage | None:
+        if self._events:
+            self._events.rest()
+            return self._events.usage
+        return usage_of_reply(b"".join(self._pieces)) if self._decode else None

@@ -1,0 +1,85 @@
+"""Which headers pass, in both directions, and those that the gateway adds to its replies (RFC 9110 7.6.1)."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from gateway.upstream import Headers
+from gateway.windowing.types import Decision, Reason
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# The connection to the upstream has its own host, and its body is already here when the request is sent.
+_REQUEST_ONLY = frozenset((b"host", b"expect"))
+_CREDENTIALS = frozenset((b"authorization", b"api-key", b"x-api-key"))
+_OWN = b"x-gateway-"
+
+
+def to_upstream(headers: Headers, api_key: str | None, own_credentials: bool) -> Headers:
+    """Return the request headers that leave.
+
+    With `own_credentials` the caller's stay here, since they are the gateway's own (a team's key) or are replaced by
+    `api_key`.
+    """
+    dropped = _dropped(headers) | _REQUEST_ONLY | (_CREDENTIALS if own_credentials else frozenset())
+    kept = [(k, v) for k, v in headers if k not in dropped and not k.startswith(_OWN)]
+    return [*kept, (b"authorization", b"Bearer " + api_key.encode())] if api_key else kept
+
+
+def with_length(headers: Headers, length: int) -> Headers:
+    """Return the headers with the length of a body that is sent whole."""
+    return [*((k, v) for k, v in headers if k != b"content-length"), (b"content-length", str(length).encode())]
+
+
+def to_client(headers: Headers, decoded: bool = False) -> Headers:
+    """Return the reply's headers that pass; `decoded`: the body goes out without its Content-Encoding."""
+    dropped = _dropped(headers) | (frozenset((b"content-encoding", b"content-length")) if decoded else frozenset())
+    return [(k, v) for k, v in headers if k.lower() not in dropped and not k.lower().startswith(_OWN)]
+
+
+def _dropped(headers: Headers) -> frozenset[bytes]:
+    named = [name.strip().lower() for k, v in headers if k.lower() == b"connection" for name in v.split(b",")]
+    return _HOP_BY_HOP.union(named) if named else _HOP_BY_HOP
+
+
+def request_id(identity: str) -> Headers:
+    """Return the header that every reply carries."""
+    return [(b"x-gateway-request-id", identity.encode())]
+
+
+def of_windowing(
+    decision: Decision,
+    reason: Reason,
+    tokens: tuple[int | None, int | None, int | None],
+    saved_usd: Decimal | None,
+    overhead_ms: float,
+) -> Headers:
+    """Return what is said of windowing; `tokens` are original, forwarded and saved."""
+    return list(_windowing(decision, reason, tokens, saved_usd, overhead_ms))
+
+
+def _windowing(
+    decision: Decision,
+    reason: Reason,
+    tokens: tuple[int | None, int | None, int | None],
+    saved_usd: Decimal | None,
+    overhead_ms: float,
+) -> Iterator[tuple[bytes, bytes]]:
+    yield b"x-gateway-windowing", decision.value.encode()
+    yield b"x-gateway-reason", reason.value.encode()
+    for name, count in zip((b"original", b"forwarded", b"saved"), tokens, strict=True):
+        if count is not None:
+            yield b"x-gateway-tokens-" + name, str(count).encode()
+    if saved_usd is not None:
+        yield b"x-gateway-cost-saved-usd", f"{saved_usd:.8f}".encode()
+    yield b"x-gateway-overhead-ms", f"{overhead_ms:.2f}".encode()

@@ -1,0 +1,127 @@
+"""Log lines as JSON, one a request; the only structlog user."""
+
+import logging
+import sys
+from typing import TextIO
+
+import orjson
+import structlog
+
+from gateway.record import RequestRecord
+
+
+def configure(out: TextIO = sys.stdout) -> None:
+    """Send every log line, the libraries' own too, to `out` as JSON."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
+        logger_factory=structlog.WriteLoggerFactory(out),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_traceback,
+                structlog.processors.JSONRenderer(serializer=_dumps),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def _dumps(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def _without_traceback(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    # A traceback's lines may quote a prompt or a key; the kind of error and its place say enough.
+    error = event.pop("exc_info", None)
+    if isinstance(error, tuple) and error[1] is not None:
+        event["error"] = type(error[1]).__name__
+        event["where"] = place(error[1])
+    return event
+
+
+def place(error: BaseException) -> str:
+    """Return the file and line that raised the error."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+
+
+class RequestLog:
+    """Writes one line a request."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+
+    def __call__(self, record: RequestRecord) -> None:
+        """Write the record's line."""
+        self._log.info("request", **fields(record))
+
+
+def event(name: str, **details: object) -> None:
+    """Write a line about the gateway itself; never a prompt's text or a secret."""
+    structlog.get_logger().info(name, **details)
+
+
+def fields(record: RequestRecord) -> dict[str, object]:
+    """Return the record as the log line's fields."""
+    usage, stages = record.usage, record.stages
+    line: dict[str, object] = {
+        "id": record.id,
+        "time": record.time,
+        "route": record.route,
+        "team": record.team,
+        "model": record.model,
+        "upstream": record.upstream,
+        "decision": record.decision,
+        "reason": record.reason,
+        "detail": record.detail or None,
+        "tokens_original": record.tokens_original,
+        "tokens_forwarded": record.tokens_forwarded,
+        "tokens_saved": record.tokens_saved,
+        "tokens_window": record.tokens_window,
+        "usage": None
+        if usage is None
+        else {
+            "prompt": usage.prompt,
+            "cached": usage.cached,
+            "completion": usage.completion,
+            "reasoning": usage.reasoning,
+        },
+        "cost_usd": _usd(record.cost.usd),
+        "cost_saved_usd": _usd(record.cost.saved_usd),
+        "status": record.status,
+        "error": record.error,
+        "stream": record.stream,
+        "client_gone": record.client_gone,
+        "ms": {
+            "receive": round(stages.receive, 3),
+            "window": round(stages.window, 3),
+            "overhead": round(stages.overhead, 3),
+            "upstream_head": _ms(stages.upstream_head),
+            "first_byte": _ms(stages.first_byte),
+            "total": round(stages.total, 3),
+            **{f"window_{name}": round(ms, 3) for name, ms in stages.windowing},
+        },
+    }
+    return line if record.forwarded_body is None else {**line, "forwarded_body": record.forwarded_body}
+
+
+def _usd(value: object) -> float | None:
+    return None if value is None else round(float(str(value)), 10)
+
+
+def _ms(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

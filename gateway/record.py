@@ -1,0 +1,52 @@
+"""The one frozen record of a request; log line, metrics and (later) the ledger are made from it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.usage import Cost, Usage
+from gateway.windowing.types import Decision, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Milliseconds spent in each stage of one request.
+
+    `windowing` holds its own stages by name; `first_byte` runs from the request's arrival to the first byte of the
+    reply's body, `total` to its end; `overhead` is the gateway's own share of the time before the upstream was asked.
+    """
+
+    receive: float = 0.0
+    window: float = 0.0
+    overhead: float = 0.0
+    upstream_head: float | None = None
+    first_byte: float | None = None
+    total: float = 0.0
+    windowing: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """Everything that is known of one request once it is over; never a prompt's text."""
+
+    id: str
+    time: datetime
+    route: str
+    team: str
+    model: str | None
+    model_label: str
+    upstream: str | None
+    decision: Decision | None
+    reason: Reason | None
+    detail: str
+    tokens_original: int | None
+    tokens_forwarded: int | None
+    tokens_saved: int | None
+    tokens_window: int | None
+    usage: Usage | None
+    cost: Cost
+    status: int
+    error: str | None
+    stream: bool
+    client_gone: bool
+    stages: Stages
+    forwarded_body: str | None = None

@@ -1,0 +1,44 @@
+"""What a window saved, in money: net of the cache discount that it forgoes and of the gateway's own computing."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from gateway.pricing import PriceBook, gateway_cost
+from gateway.usage import Cost, Usage
+
+# Below this size providers cache nothing.
+_SMALLEST_CACHED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """The terms of one request's saving: tokens not sent, what the original would have found cached, our own work."""
+
+    tokens: int
+    warm_tokens: int
+    own_usd: Decimal
+
+    @classmethod
+    def of(cls, original: int, forwarded: int, warm_share: float, cpu_ms: float, usd_per_hour: float) -> "Saving":
+        """Return the terms for a prompt of `original` tokens of which `forwarded` are sent."""
+        warm = int(original * warm_share)
+        return cls(
+            tokens=original - forwarded,
+            warm_tokens=warm if warm >= _SMALLEST_CACHED else 0,
+            own_usd=gateway_cost(cpu_ms, usd_per_hour),
+        )
+
+    def usd(self, prices: PriceBook, model: str | None, usage: Usage) -> Decimal | None:
+        """Return the money saved on a request that used this; negative where windowing cost more than it saved."""
+        spent = prices.cost(model, usage)
+        whole = Usage(usage.prompt + self.tokens, usage.completion, max(self.warm_tokens, usage.cached))
+        would_be = prices.cost(model, whole)
+        return None if spent is None or would_be is None else would_be - spent - self.own_usd
+
+
+def cost_of(prices: PriceBook, model: str | None, usage: Usage | None, saving: Saving | None) -> Cost:
+    """Return what a finished request cost and saved; unknown without a price or the upstream's usage."""
+    if usage is None:
+        return Cost()
+    usd = prices.cost(model, usage)
+    return Cost(usd=usd, saved_usd=saving.usd(prices, model, usage) if saving else None)

@@ -1,0 +1,1 @@
+"""Teams: who calls (keys), and, with the budgets, what they may spend."""

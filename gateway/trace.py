@@ -1,0 +1,135 @@
+"""What is known of a request while it is under way; a record is made of it at the end, however early that comes."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from gateway import headers
+from gateway.chat import ChatRequest
+from gateway.config import Settings
+from gateway.delivery import Delivery
+from gateway.pricing import PriceBook
+from gateway.record import RequestRecord, Stages
+from gateway.savings import Saving, cost_of
+from gateway.teams.keys import DEFAULT_TEAM
+from gateway.upstream import Headers
+from gateway.usage import Cost, Usage
+from gateway.windowing.types import Decision, Reason, WindowOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """What windowing came to for one request, and the terms of its saving where a window was made."""
+
+    decision: Decision
+    reason: Reason
+    outcome: WindowOutcome | None = None
+    saving: Saving | None = None
+    ms: float = 0.0
+
+    @property
+    def body(self) -> bytes | None:
+        """The body to forward instead of the original, if any."""
+        applied = self.decision is Decision.APPLIED and self.outcome is not None
+        return self.outcome.body if applied and self.outcome else None
+
+    @property
+    def tokens(self) -> tuple[int | None, int | None, int | None]:
+        """Tokens of the original, of what is forwarded, and the difference; None where nothing was counted."""
+        if self.outcome is None or self.outcome.tokens_original is None:
+            return None, None, None
+        original = self.outcome.tokens_original
+        forwarded = self.outcome.tokens_forwarded if self.body is not None else original
+        return original, forwarded, None if forwarded is None else original - forwarded
+
+
+@dataclass(slots=True)
+class Trace:
+    """One request under way."""
+
+    route: str
+    id: str = field(default_factory=lambda: f"req-{uuid.uuid4().hex}")
+    arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.perf_counter)
+    received: float | None = None
+    ended: float | None = None
+    asked: float | None = None
+    head: float | None = None
+    team: str = DEFAULT_TEAM
+    upstream: str | None = None
+    chat: ChatRequest | None = None
+    usage_added: bool = False
+    windowed: Windowed | None = None
+    delivery: Delivery = field(default_factory=Delivery)
+    client_gone: bool = False
+    forwarded_body: str | None = None
+
+    def reply_headers(self, prices: PriceBook) -> Headers:
+        """Return the gateway's own headers for the reply."""
+        identity = headers.request_id(self.id)
+        if (done := self.windowed) is None:
+            return identity
+        said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
+        return identity + said
+
+    def _estimate(self, prices: PriceBook) -> Decimal | None:
+        done = self.windowed
+        if done is None or done.body is None or done.saving is None or self.chat is None:
+            return None
+        return done.saving.usd(prices, self.chat.model, Usage(prompt=done.tokens[1] or 0, completion=0))
+
+    def _overhead(self) -> float:
+        until = self.asked or time.perf_counter()
+        return (until - (self.received or self.started)) * 1e3
+
+    def record(self, settings: Settings, prices: PriceBook | None) -> RequestRecord:
+        """Return the request's record."""
+        done, chat, delivery = self.windowed, self.chat, self.delivery
+        model = chat.model if chat else None
+        tokens = done.tokens if done else (None, None, None)
+        outcome = done.outcome if done else None
+        known = model is not None and (model in settings.models or (prices is not None and prices.knows(model)))
+        return RequestRecord(
+            id=self.id,
+            time=self.arrived,
+            route=self.route,
+            team=self.team,
+            model=model,
+            model_label=model if known and model else "other",
+            upstream=self.upstream,
+            decision=done.decision if done else None,
+            reason=done.reason if done else None,
+            detail=outcome.detail if outcome else "",
+            tokens_original=tokens[0],
+            tokens_forwarded=tokens[1],
+            tokens_saved=tokens[2],
+            tokens_window=outcome.tokens_forwarded if outcome else None,
+            usage=delivery.usage,
+            cost=self._cost(prices),
+            status=499 if self.client_gone else delivery.status,
+            error=delivery.error,
+            stream=bool(chat and chat.stream),
+            client_gone=self.client_gone,
+            stages=self._stages(),
+            forwarded_body=self.forwarded_body,
+        )
+
+    def _cost(self, prices: PriceBook | None) -> Cost:
+        if prices is None or self.chat is None:
+            return Cost()
+        saving = self.windowed.saving if self.windowed and self.windowed.body is not None else None
+        return cost_of(prices, self.chat.model, self.delivery.usage, saving)
+
+    def _stages(self) -> Stages:
+        done, first = self.windowed, self.delivery.first_byte
+        return Stages(
+            receive=((self.received or self.started) - self.started) * 1e3,
+            window=done.ms if done else 0.0,
+            overhead=self._overhead(),
+            upstream_head=(self.head - self.asked) * 1e3 if self.head and self.asked else None,
+            first_byte=(first - self.started) * 1e3 if first else None,
+            total=((self.ended or time.perf_counter()) - self.started) * 1e3,
+            windowing=done.outcome.stages if done and done.outcome else (),
+        )

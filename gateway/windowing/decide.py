@@ -1,0 +1,40 @@
+"""Whether a request is windowed at all, from what is known before its prompt is read."""
+
+from dataclasses import dataclass
+
+from gateway.config import WindowingSettings
+from gateway.windowing.types import Decision, Reason, WindowPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with a request: forward it as it came for `reason`, or have it windowed by `policy`."""
+
+    decision: Decision
+    reason: Reason | None = None
+    policy: WindowPolicy | None = None
+
+
+def decide(settings: WindowingSettings, body: bytes, compressed: bool, wish: str | None, size: str | None) -> Plan:
+    """Return the plan for a chat body.
+
+    `wish` and `size` are the caller's `x-gateway-windowing` and `x-gateway-window-tokens` headers.
+    """
+    if settings.mode == "off":
+        return Plan(Decision.OFF, Reason.OPTED_OUT)
+    if wish is not None and wish.strip().lower() == "off":
+        return Plan(Decision.BYPASSED, Reason.OPTED_OUT)
+    if compressed:
+        return Plan(Decision.BYPASSED, Reason.NOT_TEXT)
+    # A token is at least one byte of text, so that a body this short can't hold more tokens.
+    if len(body) <= settings.trigger_tokens:
+        return Plan(Decision.BYPASSED, Reason.SMALL)
+    decision = Decision.SHADOW if settings.mode == "shadow" else Decision.APPLIED
+    return Plan(decision, policy=_policy(settings, size))
+
+
+def _policy(settings: WindowingSettings, size: str | None) -> WindowPolicy:
+    window = settings.window_tokens
+    if size is not None and size.strip().isascii() and size.strip().isdecimal():
+        window = min(max(int(size), settings.min_window_tokens), settings.max_window_tokens)
+    return WindowPolicy(settings.trigger_tokens, window, settings.deadline_ms)
