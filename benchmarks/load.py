@@ -1,0 +1,128 @@
+"""Load on one URL: wrk where it is installed, a generator of our own where not."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer sk-benchmark"
+local file = io.open("%s", "rb")
+wrk.body = file:read("*a")
+file:close()
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('JSON{"rps":%%f,"p50":%%f,"p99":%%f,"errors":%%d}\\n',
+    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of it: requests a second, latencies in milliseconds, failed requests."""
+
+    rps: float
+    p50: float
+    p99: float
+    errors: int
+
+
+def generator() -> str:
+    """Return the name of the generator that `measure` uses on this machine."""
+    return "wrk" if shutil.which("wrk") else "built-in generator"
+
+
+def measure(url: str, body: bytes, connections: int, seconds: float) -> Load:
+    """POST the body over that many kept-alive connections for that long, after a short warm-up."""
+    run = _with_wrk if shutil.which("wrk") else _with_asyncio
+    run(url, body, connections, 0.5)
+    return run(url, body, connections, seconds)
+
+
+def _with_wrk(url: str, body: bytes, connections: int, seconds: float) -> Load:
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(folder) / "body.json"
+        content.write_bytes(body)
+        script = Path(folder) / "post.lua"
+        script.write_text(SCRIPT % content)
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "20s",
+            "-s",
+            str(script),
+            url,
+        ]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return Load(**json.loads(output.partition("JSON")[2]))
+
+
+def _with_asyncio(url: str, body: bytes, connections: int, seconds: float) -> Load:
+    return uvloop.run(_drive(url, body, connections, seconds))
+
+
+async def _drive(url: str, body: bytes, connections: int, seconds: float) -> Load:
+    parts = urlsplit(url)
+    head = (
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer sk-benchmark\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    request = head.encode() + body
+    end = time.perf_counter() + seconds
+    clients = [_client(parts.hostname or "", parts.port or 80, request, end) for _ in range(connections)]
+    results = await asyncio.gather(*clients)
+    times = sorted(t for taken, _ in results for t in taken)
+    if not times:
+        return Load(0.0, 0.0, 0.0, sum(errors for _, errors in results))
+    return Load(len(times) / seconds, quantile(times, 0.5), quantile(times, 0.99), sum(errors for _, errors in results))
+
+
+async def _client(host: str, port: int, request: bytes, end: float) -> tuple[list[float], int]:
+    taken: list[float] = []
+    errors = 0
+    reader, writer = await asyncio.open_connection(host, port)
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        writer.write(request)
+        try:
+            ok = await _reply(reader)
+        except (asyncio.IncompleteReadError, OSError):
+            errors += 1
+            reader, writer = await asyncio.open_connection(host, port)
+            continue
+        errors += not ok
+        taken.append((time.perf_counter() - start) * 1000)
+    writer.close()
+    return taken, errors
+
+
+async def _reply(reader: asyncio.StreamReader) -> bool:
+    """Read one reply whole; return whether its status was 2xx."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"transfer-encoding: chunked" in head:
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            await reader.readexactly(size + 2)
+        await reader.readexactly(2)
+    else:
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0))
+    return head[9:10] == b"2"
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which that share of the ascending values lies."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
