@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.chat import UsageRefusals, model_of, parse_chat, with_usage_asked
+from gateway.errors import InvalidJsonError
+
+
+async def test_the_head_is_read() -> None:
+    chat = await parse_chat(b'{"model": "a", "model": "m", "stream": true, "messages": [1e400, 0.70]}')
+    assert (chat.model, chat.stream, chat.usage_asked, chat.stream_options_sent) == ("m", True, False, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": NaN}',
+        b'{"model": "\\ud800"}',
+        b'{"model": 1e999}',
+        b"[]",
+        b"3",
+        b'{"a": ' + b"[" * 9999 + b"]" * 9999 + b"}",
+    ],
+)
+async def test_what_only_a_stricter_parser_refuses_is_accepted(body: bytes) -> None:
+    assert (await parse_chat(body)).stream is False
+
+
+async def test_fields_are_read_where_the_stricter_parser_refused() -> None:
+    chat = await parse_chat(b'{"model": "m", "stream": true, "temperature": NaN}')
+    assert (chat.model, chat.stream) == ("m", True)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"a": 1,}', b'{"a": 01}', b'{"a": "\xff"}', b"{} x", b"nope"])
+async def test_what_python_refuses_too_is_an_error(body: bytes) -> None:
+    with pytest.raises(InvalidJsonError):
+        await parse_chat(body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
+    )
+)
+async def test_any_json_is_accepted(value: object) -> None:
+    body = json.dumps(value).encode()
+    assert (await parse_chat(body)).body == body
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (b'{"stream": true}', b'{"stream_options":{"include_usage":true},"stream": true}'),
+        (b' {"stream":true, "x": 1e400}', b' {"stream_options":{"include_usage":true},"stream":true, "x": 1e400}'),
+        (b'{"stream":true,"stream_options": {}}', b'{"stream":true,"stream_options": {"include_usage":true}}'),
+        (
+            b'{"stream":true,"stream_options":{ "include_usage" : false }, "t":0.70}',
+            b'{"stream":true,"stream_options":{ "include_usage" : true }, "t":0.70}',
+        ),
+        (
+            b'{"stream":true,"stream_options":{"include_obfuscation":false}}',
+            b'{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}',
+        ),
+        (b'{"stream":true,"stream_options":[1]}', None),
+    ],
+)
+async def test_usage_is_asked_for_with_one_splice(body: bytes, asked: bytes | None) -> None:
+    assert await with_usage_asked(await parse_chat(body), body) == asked
+
+
+async def test_large_bodies_are_spliced_alike() -> None:
+    body = b'{"stream":true,"stream_options":{},"pad":"' + b"x" * 100_000 + b'"}'
+    asked = await with_usage_asked(await parse_chat(body), body)
+    assert asked == body.replace(b'"stream_options":{}', b'"stream_options":{"include_usage":true}')
+
+
+def test_refusals_are_remembered_and_bounded() -> None:
+    refusals = UsageRefusals()
+    for i in range(3000):
+        refusals.add("main", str(i))
+    assert ("main", "2999") in refusals
+    assert ("main", "0") not in refusals
+    assert ("other", "2999") not in refusals
+
+
+def test_the_model_of_other_bodies() -> None:
+    assert model_of(b'{"model": "m", "input": []}') == "m"
+    assert model_of(b'{"model": 1}') is None
+    assert model_of(b"nope") is None

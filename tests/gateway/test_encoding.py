@@ -1,0 +1,45 @@
+import gzip
+import zlib
+
+import brotli
+import pytest
+import zstandard
+
+from gateway.encoding import UndecodableError, decoder
+
+TEXT = b'{"usage": {"prompt_tokens": 1}}' * 500
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("", TEXT),
+        ("identity", TEXT),
+        ("gzip", gzip.compress(TEXT)),
+        ("X-GZIP", gzip.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", raw_deflate(TEXT)),
+        ("br", brotli.compress(TEXT)),
+        ("zstd", zstandard.compress(TEXT)),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_pieces_of_any_size_are_decoded(name: str, packed: bytes, size: int) -> None:
+    decode = decoder(name)
+    assert b"".join(decode(packed[i : i + size]) for i in range(0, len(packed), size)) == TEXT
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_broken_bytes_are_said_to_be_broken(name: str) -> None:
+    with pytest.raises(UndecodableError):
+        decoder(name)(b"\xf8\xf8 this is not compressed at all" * 100)
+
+
+def test_an_unknown_encoding_is_refused() -> None:
+    with pytest.raises(UndecodableError):
+        decoder("gzip, br")

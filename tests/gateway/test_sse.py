@@ -1,0 +1,71 @@
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.sse import EventRelay
+from gateway.usage import Usage
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}}
+
+
+def event(value: object, end: str = "\n\n") -> bytes:
+    return f"data: {json.dumps(value)}{end}".encode()
+
+
+DELTA = event({"choices": [{"delta": {"content": 'say "usage": {'}}], "usage": None})
+EXTRA = event({"choices": [], "usage": USAGE})
+DONE = b"data: [DONE]\n\n"
+LAST_WITH_CHOICES = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE})
+
+
+def relayed(stream: bytes, cuts: list[int], drop: bool) -> tuple[bytes, EventRelay]:
+    relay = EventRelay(drop)
+    places = [0, *sorted(c % (len(stream) + 1) for c in cuts), len(stream)]
+    out = b"".join(relay.feed(stream[a:b]) for a, b in itertools.pairwise(places))
+    return out + relay.rest(), relay
+
+
+@given(st.lists(st.integers(0, 10_000)), st.sampled_from(["\n\n", "\r\n\r\n", "\r\r"]))
+def test_wherever_the_bytes_are_cut_the_extra_chunk_is_dropped_and_noted(cuts: list[int], end: str) -> None:
+    extra = EXTRA.replace(b"\n\n", end.encode())
+    out, relay = relayed(DELTA + extra + DONE, cuts, drop=True)
+    assert out == DELTA + DONE
+    assert relay.usage == Usage(7, 2, cached=3)
+
+
+@given(st.lists(st.integers(0, 10_000)))
+def test_what_the_client_asked_for_passes_byte_for_byte(cuts: list[int]) -> None:
+    stream = b": comment\n\n" + DELTA + EXTRA + DONE + b"data: unfinished"
+    out, relay = relayed(stream, cuts, drop=False)
+    assert out == stream
+    assert relay.usage == Usage(7, 2, cached=3)
+
+
+def test_a_last_chunk_with_choices_is_never_dropped() -> None:
+    out, relay = relayed(LAST_WITH_CHOICES + DONE, [], drop=True)
+    assert out == LAST_WITH_CHOICES + DONE
+    assert relay.usage is not None
+
+
+def test_half_an_event_waits_for_its_end() -> None:
+    relay = EventRelay(drop_usage=False)
+    assert relay.feed(DELTA[:20]) == b""
+    assert relay.feed(DELTA[20:]) == DELTA
+
+
+@pytest.mark.parametrize("usage", ["null", "{}", '{"prompt_tokens": "x"}', '{"prompt_tokens": -1}', "[1]"])
+def test_odd_usage_is_passed_on_and_not_believed(usage: str) -> None:
+    stream = f'data: {{"choices": [], "usage": {usage}}}\n\n'.encode()
+    out, relay = relayed(stream, [], drop=True)
+    assert out == stream
+    assert relay.usage is None
+
+
+def test_an_event_without_an_end_is_not_kept_in_memory() -> None:
+    relay = EventRelay(drop_usage=True)
+    piece = b"data: " + b"x" * (1 << 20)
+    out = b"".join(relay.feed(piece) for _ in range(8))
+    assert len(out) >= 4 * len(piece)
