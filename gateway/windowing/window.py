@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -58,8 +58,8 @@ class _Clock:
         self._since = now
         self.deadline.check()
 
-    def as_it_is(self, reason: Reason, detail: str = "", report: tuple[ChunkReport, ...] = ()) -> WindowOutcome:
-        return WindowOutcome(reason, None, self.tokens, self.tokens, self.stages, detail, report)
+    def as_it_is(self, reason: Reason, detail: str = "") -> WindowOutcome:
+        return WindowOutcome(reason, None, self.tokens, self.tokens, self.stages, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,12 @@ def window(
         planned = _plan(measured, policy, clock)
         ranking = retriever.rank(planned.documents, planned.query, measured.counter, deadline)
         clock.stage("rank")
-        return _forwarded(planned, ranking, measured, policy, clock, explain=explain)
+        keeper = Keeper(planned, ranking, measured.tally.fixed)
+        kept = fitted(keeper, ranking, policy.window_tokens)
+        clock.stage("select")
+        outcome = _forwarded(measured, rewrite(planned, ranking.chunks, keeper.spans, kept), planned, clock)
+        skipped = f"without {', '.join(ranking.skipped)}" if ranking.skipped else ""
+        return replace(outcome, detail=skipped, report=_report(planned, ranking, kept) if explain else ())
     except _AsItIsError as left:
         return clock.as_it_is(left.reason, left.detail)
     except DeadlineExceededError:
@@ -141,22 +146,14 @@ def _plan(measured: _Measured, policy: WindowPolicy, clock: _Clock) -> Plan:
     return planned
 
 
-def _forwarded(
-    planned: Plan, ranking: Ranking, measured: _Measured, policy: WindowPolicy, clock: _Clock, *, explain: bool
-) -> WindowOutcome:
-    keeper = Keeper(planned, ranking, measured.tally.fixed)
-    kept = fitted(keeper, ranking, policy.window_tokens)
-    clock.stage("select")
-    report = _report(planned, ranking, kept) if explain else ()
-    new = rewrite(planned, ranking.chunks, keeper.spans, kept)
+def _forwarded(measured: _Measured, new: Rewritten, planned: Plan, clock: _Clock) -> WindowOutcome:
     forwarded = _recount(measured, new)
     clock.stage("rewrite")
     if forwarded > (1 - _MIN_SAVING) * measured.tally.total:
-        return clock.as_it_is(Reason.NOTHING_TO_TRIM, report=report)
+        return clock.as_it_is(Reason.NOTHING_TO_TRIM)
     changed = verify(planned, new)
     clock.stage("verify")
-    detail = f"without {', '.join(ranking.skipped)}" if ranking.skipped else ""
-    return WindowOutcome(Reason.RELEVANCE, changed, measured.tally.total, forwarded, clock.stages, detail, report)
+    return WindowOutcome(Reason.RELEVANCE, changed, measured.tally.total, forwarded, clock.stages)
 
 
 def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:

@@ -1,0 +1,131 @@
+"""One windowing process as the gateway sees it: started, given one job at a time, ended when it hangs."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.windowing.frames import Cancel, Frame, Job, Reply, State, packed, read_frame
+from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
+from retrieval.types import Deadline
+
+GRACE_SECONDS = 2.0  # after a job's deadline or cancellation, for the process to come to a point where it looks
+_CLOSE_SECONDS = 2.0
+_MAX_FRAME = 1 << 20  # of the stream reader's buffer, not of a frame
+_ROOT = Path(__file__).parents[2]
+
+
+class Child:
+    """A windowing process, from its start to its end."""
+
+    def __init__(self, model: str, free: Callable[["Child"], None]) -> None:
+        """`free` is called whenever the process could take a job."""
+        self._model = model
+        self._free = free
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._last = 0
+        self._job: int | None = None
+        self._waiter: asyncio.Future[WindowOutcome] | None = None
+        self.counting = False
+        self.ready = False
+        self.detail = ""
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works on a job."""
+        return self._job is not None
+
+    async def run(self) -> None:
+        """Start the process and listen to it until it ends; cancelling ends it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway.windowing.worker", str(theirs.fileno()), self._model,
+                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL, env=_environment(),
+                start_new_session=True,  # a Ctrl-C at the terminal is the gateway's to handle
+            )  # fmt: skip
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=_MAX_FRAME)
+            while True:
+                self._take(await read_frame(reader))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.detail = "a windowing process ended"
+        finally:
+            await self._end()
+
+    async def window(self, body: bytes, policy: WindowPolicy, deadline: Deadline) -> WindowOutcome:
+        """Let the process window the body; it must be free."""
+        self._last += 1
+        number = self._job = self._last
+        waiter: asyncio.Future[WindowOutcome] = asyncio.get_running_loop().create_future()
+        self._waiter = waiter
+        try:
+            self._send(Job(number, body, policy, deadline.left()))
+            async with asyncio.timeout(deadline.left()):
+                return await waiter
+        except TimeoutError:
+            self._abandon(number)
+            return WindowOutcome(Reason.DEADLINE)
+        except asyncio.CancelledError:
+            self._abandon(number)
+            raise
+
+    def _abandon(self, number: int) -> None:
+        """Tell the process that nobody waits; it is ended if it does not listen."""
+        if self._job != number:
+            return
+        self._send(Cancel(number))
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_hanging, number)
+
+    def _kill_hanging(self, number: int) -> None:
+        if self._job == number:
+            self._kill()
+
+    def _take(self, frame: Frame) -> None:
+        if isinstance(frame, State):
+            first = not self.counting
+            self.counting, self.ready, self.detail = True, frame.ready, frame.detail
+            if first:
+                self._free(self)
+        elif isinstance(frame, Reply):
+            self.hits, self.misses = frame.hits, frame.misses
+            self._settle(frame.outcome())
+            self._free(self)
+
+    def _settle(self, outcome: WindowOutcome) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(outcome)
+        self._job = self._waiter = None
+
+    def _send(self, frame: Frame) -> None:
+        if self._writer and not self._writer.is_closing():
+            self._writer.write(packed(frame))
+
+    def _kill(self) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+
+    async def _end(self) -> None:
+        """Close the connection, which ends the process, and see that it does."""
+        self.counting = self.ready = False
+        self._settle(WindowOutcome(Reason.ERROR, detail="the windowing process ended"))
+        if self._writer:
+            self._writer.close()
+        if self._process:
+            try:
+                await asyncio.wait_for(self._process.wait(), _CLOSE_SECONDS)
+            except TimeoutError:
+                self._kill()
+                await self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Return the process's environment: it finds the same packages as the gateway."""
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}

@@ -1,0 +1,100 @@
+"""A windowing process: `python -m gateway.windowing.worker FD MODEL`, where FD is a connected socket.
+
+It takes one job at a time; a second thread reads the socket, so that a job is told when nobody waits for it any
+more, and ends the process when the gateway is gone. A third loads the embedding model; until it is there, tokens are
+counted and oversized requests answered WARMING.
+"""
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from gateway.windowing.frames import Cancel, Job, Reply, State, packed, receive_frame
+from gateway.windowing.types import WindowOutcome
+from gateway.windowing.window import window
+from retrieval.retriever import Retriever
+from retrieval.tokens import counter_for
+from retrieval.types import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class JobDeadline(Deadline):
+    """A deadline that is also past once nobody waits any more."""
+
+    gone: threading.Event
+
+    def left(self) -> float:
+        """Return the seconds left; negative once past or gone."""
+        return -1.0 if self.gone.is_set() else self.at - time.monotonic()
+
+
+class Worker:
+    """Answers the jobs that come over one socket."""
+
+    def __init__(self, connection: socket.socket, model: str) -> None:
+        self._connection = connection
+        self._model = model
+        self._sending = threading.Lock()
+        self._jobs: queue.SimpleQueue[tuple[Job, JobDeadline]] = queue.SimpleQueue()
+        self._events: dict[int, threading.Event] = {}
+        self._retriever: Retriever | None = None
+
+    def run(self) -> None:
+        """Answer jobs for ever; the process ends when the other end of the socket does."""
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        counter_for("")
+        self._send(State(ready=False))
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+        while True:
+            job, deadline = self._jobs.get()
+            outcome = window(job.body, job.policy, self._retriever, deadline)
+            self._events.pop(job.id, None)
+            self._send(self._reply(job, outcome))
+
+    def _read(self) -> None:
+        while (frame := receive_frame(self._connection)) is not None:
+            if isinstance(frame, Job):
+                event = self._events[frame.id] = threading.Event()
+                self._jobs.put((frame, JobDeadline(time.monotonic() + frame.seconds, event)))
+            elif isinstance(frame, Cancel) and (waiting := self._events.get(frame.id)):
+                waiting.set()
+        # The gateway is gone: nothing that still runs here is of use to anyone.
+        os._exit(0)
+
+    def _load(self) -> None:
+        try:
+            # Imported here: torch takes seconds, in which tokens are counted already.
+            from retrieval.embedding import load_embedder  # noqa: PLC0415
+
+            self._retriever = Retriever(load_embedder(self._model))
+        except Exception as error:  # noqa: BLE001 - a model can fail to load in any library's way; the gateway is told
+            self._send(State(ready=False, detail=f"the embedding model cannot be loaded ({type(error).__name__})"))
+        else:
+            self._send(State(ready=True))
+
+    def _reply(self, job: Job, outcome: WindowOutcome) -> Reply:
+        stats = self._retriever.cache.stats() if self._retriever else None
+        return Reply(
+            job.id, outcome.reason, outcome.body, outcome.tokens_original, outcome.tokens_forwarded, outcome.stages,
+            outcome.detail, stats.hits if stats else 0, stats.misses if stats else 0,
+        )  # fmt: skip
+
+    def _send(self, frame: State | Reply) -> None:
+        with self._sending:
+            self._connection.sendall(packed(frame))
+
+
+def main() -> None:
+    """Run one windowing process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        Worker(connection, sys.argv[2]).run()
+
+
+if __name__ == "__main__":
+    main()
