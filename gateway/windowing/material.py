@@ -89,6 +89,11 @@ _RECORD = re.compile(
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d|\[?\d\d[:/]\d\d[:/]\d\d|(?:DEBUG|INFO|WARN(?:ING)?|ERROR|FATAL|TRACE)\b"
     r"|[\w\"' .-]*(?:[,;\t|][\w\"' .@/-]*){3,}\Z"
 )
+_CODE = re.compile(
+    r"(?:(?:async def|def|class|function|import|export|const|public|private|protected|static|package|struct|fn"
+    r"|func|impl)\b"
+    r"[^.?]{0,200}[({;:=]|#include\b|from \S{1,80} import\b|@\w+|[^?]{0,300}[{};]\Z)"
+)
 _MIN_BLOCK = 1200
 LONG_ASK = 24_000  # characters: the longest question that is kept whole where it can be told from material
 _MAX_ASIDE = 8000
@@ -108,9 +113,9 @@ def line_end(text: str, position: int) -> int:
 
 
 def begins_material(line: str) -> bool:
-    """Whether a line by its form begins a document: a title line, a label, a chat turn, a log or CSV record."""
+    """Whether a line by its form begins a document: a title line, a label, code, a log or CSV record."""
     line = line[:400].strip()
-    return bool(_HEADER.match(line) or MATERIAL_LABEL.match(line) or _RECORD.match(line))
+    return bool(_HEADER.match(line) or MATERIAL_LABEL.match(line) or _RECORD.match(line) or _CODE.match(line))
 
 
 def is_turn(line: str) -> bool:

@@ -80,7 +80,14 @@ def _find_asks(text: str) -> list[Span]:
             asks.append((start, end))
         elif start < end:
             asks += _ends(text, start, end) if outer else _asides(text, start, end)
-    return asks or _ends(text, line_end(text, 0) if blocks else 0, len(text.rstrip()))
+    return asks or _inside(text)
+
+
+def _inside(text: str) -> list[Span]:
+    """Look for the question inside a block that wraps the whole message."""
+    end = len(text.rstrip())
+    found = _ends(text, line_end(text, 0), end)
+    return found or [_tail_line(text, 0, end)] if end else []
 
 
 def _ends(text: str, start: int, end: int) -> list[Span]:
@@ -93,20 +100,27 @@ def _ends(text: str, start: int, end: int) -> list[Span]:
 
 def _head(text: str, start: int, end: int) -> Span | None:
     """The paragraphs at the beginning that ask, up to the first line that begins a document."""
-    paragraphs = _paragraphs(text, start, min(end, start + 2 * _LOOSE_ASK))
     stop = start
-    for at, (first, last) in enumerate(paragraphs):
+    for first, last in _paragraphs(text, start, min(end, start + 2 * _LOOSE_ASK)):
         line = text[first : line_end(text, first)]
         if begins_material(line) and not _ASK_HEADER.matches(text, first):
             break
-        cut = _head_cut(text, first, last, at == 0)
-        listed = at > 0 and _LIST_ITEM.match(text, first) is not None and stop > start
-        if cut == first and not listed:
-            break
-        stop = last if listed else cut
-        if stop < last or stop - start > _LOOSE_ASK:
+        cut = _head_cut(text, first, last, stop == start)
+        if cut == first and stop > start and _LIST_ITEM.match(line):
+            cut = _list_end(text, first, last)
+        stop = cut if cut > first else stop
+        if cut < last or stop - start > _LOOSE_ASK:
             break
     return (start, stop) if stop > start else None
+
+
+def _list_end(text: str, start: int, end: int) -> int:
+    """Where the list items at the beginning of a paragraph end."""
+    for line in text[start : min(end, start + _PARAGRAPH)].splitlines(keepends=True):
+        if not _LIST_ITEM.match(line):
+            break
+        start += len(line)
+    return start
 
 
 def _head_cut(text: str, start: int, end: int, first: bool) -> int:
@@ -122,7 +136,7 @@ def _head_cut(text: str, start: int, end: int, first: bool) -> int:
         at += len(line)
     if at == start and first and len(lines[0]) <= _SHORT and len(lines) > 1 and lines[0].rstrip().endswith((":", "：")):
         return start + len(lines[0])
-    if at == start and asks_strongly(lines[0][:_SHORT]):
+    if at == start and not is_turn(lines[0]) and asks_strongly(lines[0][:_SHORT]):
         return start + _sentence_end(text[start:end])
     return at
 
@@ -137,23 +151,34 @@ def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
     labelled = _labelled_tail(text, start, end)
     if labelled is not None:
         return labelled
-    paragraphs = _paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)
-    if not paragraphs:
-        return None
-    first, last = paragraphs[-1]
-    if last - first > _PARAGRAPH or "\n" in text[first:last]:
-        first, last = _tail_line(text, first, last)
-    if answered and not _is_strong(text, (first, last)) and not _LIST_ITEM.match(text, first):
-        return None
-    for before, until in reversed(paragraphs[:-1]):
-        hangs = _LIST_ITEM.match(text, first) is not None
-        if last - before > _LOOSE_ASK or first != paragraphs[-1][0] or until - before > _PARAGRAPH:
+    first = last = end
+    for before, until in reversed(_paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)):
+        begin = _asking_end(text, before, until)
+        if first < end and (last - begin > _LOOSE_ASK or not _leads(text, begin, until, first)):
             break
-        if not (asks_strongly(text[line_start(text, until) : until]) or (hangs and _LIST_ITEM.match(text, before))):
+        first, last = begin, last if first < end else until
+        if begin > before:
             break
-        first = before
-        paragraphs = [p for p in paragraphs if p[0] <= before]
+    if first == end or (answered and not _is_strong(text, (first, last)) and not _LIST_ITEM.match(text, first)):
+        return None
     return first, last
+
+
+def _asking_end(text: str, start: int, end: int) -> int:
+    """Where the asking part of a paragraph at the end begins: all of a short one, or its last lines."""
+    lines = text[start:end].splitlines() if end - start <= 2 * _SHORT else []
+    if lines and not any(begins_material(line) or is_turn(line) for line in lines[:-1]):
+        return start
+    return _tail_line(text, start, end)[0]
+
+
+def _leads(text: str, start: int, end: int, following: int) -> bool:
+    """Whether a paragraph before the asking text belongs to it: it asks, or a list that it introduces hangs on it."""
+    line = text[max(start, line_start(text, end)) : end]
+    if is_turn(line) or begins_material(text[start : line_end(text, start)]):
+        return False
+    hangs = _LIST_ITEM.match(text, following) is not None
+    return asks_strongly(line) or (hangs and (_LIST_ITEM.match(text, start) is not None or line.endswith((":", "："))))
 
 
 def _labelled_tail(text: str, start: int, end: int) -> Span | None:
@@ -172,7 +197,7 @@ def _tail_line(text: str, start: int, end: int) -> Span:
     while at > start and end - at < _LOOSE_ASK:
         before = line_start(text, at - 1)
         line = text[before:at]
-        if is_turn(line) or not (asks_strongly(line) or (_LIST_ITEM.match(line) and before > start)):
+        if is_turn(line) or not (asks_strongly(line) or _LIST_ITEM.match(line)):
             break
         at = before
     at = max(at, start)
@@ -204,8 +229,10 @@ def _is_strong(text: str, span: Span) -> bool:
 
 
 def _is_decisive(part: str) -> bool:
-    """Whether a text asks where it begins or ends; inside, a document's own questions stand."""
+    """Whether a text asks where it begins or ends (before a list); inside, a document's own questions stand."""
     sentences = _sentences(part)
+    while len(sentences) > 1 and _LIST_ITEM.match(sentences[-1]):
+        sentences.pop()
     if is_turn(part) and not ASK_LABEL.match(part.lstrip()):
         return QUESTION_MARK.search(sentences[-1]) is not None
     return asks_strongly(sentences[0]) or asks_strongly(sentences[-1])
@@ -241,7 +268,7 @@ def _query(text: str, asks: tuple[Span, ...]) -> str:
             return _bare(text[labels[-1].end() : end])
     parts = [text[start:end] for start, end in asks]
     asking = [part for part in parts if _is_decisive(part)]
-    return "\n".join(map(_bare, asking or parts))
+    return "\n".join(map(_bare, asking or [part for part in parts if len(part) <= _SHORT] or parts))
 
 
 def _bare(text: str) -> str:
