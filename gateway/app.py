@@ -61,8 +61,8 @@ class Gateway:
         return self._pool.ready or not self._windows_wanted
 
     def _refresh(self) -> None:
-        pool = self._pool
-        self._metrics.watch_pool(pool.waiting, pool.restarts, pool.cache_hits, pool.cache_misses)
+        now = self._pool.stats()
+        self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.cache_hits, now.cache_misses)
 
 
 def _keyring(settings: Settings) -> Keyring:

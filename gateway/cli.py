@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.config import ConfigError, Settings, load
+from gateway.config import Settings, load
+from gateway.yaml_source import ConfigError
 
 main = typer.Typer(
     help="An OpenAI-compatible proxy that forwards only the context a question needs.",

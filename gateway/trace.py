@@ -90,14 +90,13 @@ class Trace:
         model = chat.model if chat else None
         tokens = done.tokens if done else (None, None, None)
         outcome = done.outcome if done else None
-        known = model is not None and (model in settings.models or (prices is not None and prices.knows(model)))
         return RequestRecord(
             id=self.id,
             time=self.arrived,
             route=self.route,
             team=self.team,
             model=model,
-            model_label=model if known and model else "other",
+            model_label=_label(model, settings, prices),
             upstream=self.upstream,
             decision=done.decision if done else None,
             reason=done.reason if done else None,
@@ -133,3 +132,10 @@ class Trace:
             total=((self.ended or time.perf_counter()) - self.started) * 1e3,
             windowing=done.outcome.stages if done and done.outcome else (),
         )
+
+
+def _label(model: str | None, settings: Settings, prices: PriceBook | None) -> str:
+    # A caller can make up any number of names, dated ones too: metrics only know configured and priced models.
+    if model is not None and model in settings.models:
+        return model
+    return (prices.canonical(model) if prices else None) or "other"

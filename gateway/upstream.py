@@ -18,6 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 _NEVER_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _CONNECT_ATTEMPTS = 2
 _PAUSE_S = 0.1
+_SLICE = 1 << 18
 
 
 class _RelayedRequest(aiohttp.ClientRequest):
@@ -88,11 +89,13 @@ class Upstream:
             auto_decompress=False,
             skip_auto_headers=_NEVER_ADDED,
             request_class=_RelayedRequest,
+            middlewares=(_send_only_once,),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self.settings.connect_timeout_s, sock_read=self.settings.read_timeout_s
             ),
             max_line_size=65536,
             max_field_size=65536,
+            max_headers=1000,
         )
         return self
 
@@ -127,7 +130,7 @@ class Upstream:
             response = await self._session.request(
                 request.method,
                 URL(self.settings.base_url + request.path, encoded=True),
-                data=request.body,
+                data=_payload(request.body),
                 headers=_multidict(request.headers),
                 allow_redirects=False,
             )
@@ -135,9 +138,35 @@ class Upstream:
             raise UpstreamNotConnectedError(f"The upstream {self.name!r} can't be reached.") from None
         except TimeoutError:
             raise UpstreamTimeoutError(f"The upstream {self.name!r} did not answer in time.") from None
-        except (aiohttp.ClientError, OSError):
+        except (aiohttp.ClientError, OSError, _BrokeOffError):
             raise UpstreamUnreachableError(f"The connection to the upstream {self.name!r} broke.") from None
         return UpstreamReply(response, self.name)
+
+
+class _BrokeOffError(Exception):
+    """The connection broke after it had come about."""
+
+
+async def _send_only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    # aiohttp sends GET, PUT and DELETE again by itself when a connection breaks, unless the error is of another kind;
+    # the upstream may have begun to work, and a streamed body is gone.
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise _BrokeOffError from None
+
+
+def _payload(body: bytes | AsyncIterator[bytes] | None) -> bytes | AsyncIterator[bytes] | None:
+    return _slices(body) if isinstance(body, bytes) and len(body) > _SLICE else body
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    # A large body in one write would be copied whole into the transport's buffer.
+    view = memoryview(body)
+    for at in range(0, len(body), _SLICE):
+        yield bytes(view[at : at + _SLICE])
 
 
 def _multidict(headers: Headers) -> CIMultiDict[str]:

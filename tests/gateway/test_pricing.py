@@ -29,11 +29,12 @@ def test_a_reply_that_claims_more_cached_than_prompt_does_not_cost_less_than_not
 @pytest.mark.parametrize("model", [None, "", "my-own-model", "ft:gpt-4o-mini:acme::x", "x" * 10_000])
 def test_an_unknown_models_cost_is_unknown(model: str | None) -> None:
     assert LOCAL.cost(model, Usage(1000, 10)) is None
-    assert not LOCAL.knows(model)
+    assert LOCAL.canonical(model) is None
 
 
 def test_dated_names_have_their_models_price() -> None:
     assert LOCAL.cost("gpt-4o-mini-2024-07-18", Usage(1000, 0)) == LOCAL.cost("gpt-4o-mini", Usage(1000, 0))
+    assert LOCAL.canonical("gpt-4o-mini-2024-07-18") == "gpt-4o-mini"
 
 
 def test_the_gateways_own_cost_is_its_time_at_the_price_of_a_core() -> None:
