@@ -1,0 +1,218 @@
+"""Everything an upstream may do wrong, or oddly but rightly, by name."""
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import brotli
+import zstandard
+
+from tests.upstreams import replies
+from tests.upstreams.routes import chat, route
+from tests.upstreams.wire import Exchange, Headers
+
+Behaviour = Callable[[Exchange], Awaitable[None]]
+FOREVER_S = 3600.0
+# A reply no JSON library would write again the same way: numbers, spacing, a duplicate key, escapes.
+ODD_JSON = (
+    b'{ "id":"chatcmpl-odd", "huge":1e400, "price":0.70, "twice":1,"twice":2, "esc":"\\u00e9\\/",\n'
+    b'  "choices":[{"index":0,"message":{"role":"assistant","content":"odd"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6} }\n'
+)
+ODD_HEADERS: Headers = (
+    (b"X-Mixed-CASE", b"kept"),
+    (b"Set-Cookie", b"a=1"),
+    (b"Set-Cookie", b"b=2"),
+    (b"X-RateLimit-Remaining-Tokens", b"149984"),
+    (b"openai-processing-ms", b"12"),
+    (b"X-Utf8", "Grüße".encode()),
+    (b"Content-Type", b"application/json"),
+)
+ERRORS = {
+    400: ("invalid_request_error", "context_length_exceeded"),
+    401: ("invalid_request_error", "invalid_api_key"),
+    429: ("insufficient_quota", "rate_limit_exceeded"),
+    500: ("server_error", None),
+    503: ("server_error", "overloaded"),
+}
+
+
+async def _error(exchange: Exchange, status: int) -> None:
+    kind, code = ERRORS[status]
+    body = replies.error(f"The upstream says {status}.", kind, code)
+    headers = [(b"retry-after", b"7"), (b"x-ratelimit-limit-requests", b"60"), (b"x-request-id", b"req_bad")]
+    # A client that is told so does not try again by itself; that would double what the test observes.
+    await exchange.json(body, status, [*headers, (b"x-should-retry", b"false")])
+
+
+async def _refuse_stream_options(exchange: Exchange) -> None:
+    if "stream_options" in (exchange.request.json() or {}):
+        body = replies.error("Unrecognized request argument supplied: stream_options", "invalid_request_error")
+        await exchange.json(body, 400)
+    else:
+        await chat(exchange)
+
+
+async def _stall_before_head(_: Exchange) -> None:
+    await asyncio.sleep(FOREVER_S)
+
+
+async def _slow(exchange: Exchange) -> None:
+    await asyncio.sleep(0.4)
+    await route(exchange)
+
+
+async def _some_events(exchange: Exchange, count: int = 3) -> None:
+    await exchange.begin_stream()
+    request = {**(exchange.request.json() or {}), "stream": True}
+    for _, piece in zip(range(count), replies.events(request), strict=False):
+        await exchange.chunk(piece)
+
+
+async def _stall_in_stream(exchange: Exchange) -> None:
+    await _some_events(exchange)
+    await asyncio.sleep(FOREVER_S)
+
+
+async def _reset_before_head(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+async def _close_before_head(exchange: Exchange) -> None:
+    await exchange.hang_up()
+
+
+async def _reset_after_head(exchange: Exchange) -> None:
+    await exchange.head(200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"1000")])
+    await asyncio.sleep(0.05)
+    exchange.reset()
+
+
+async def _reset_in_stream(exchange: Exchange) -> None:
+    await _some_events(exchange)
+    await asyncio.sleep(0.05)
+    exchange.reset()
+
+
+async def _close_in_stream(exchange: Exchange) -> None:
+    await _some_events(exchange)
+    await exchange.hang_up()
+
+
+async def _truncated(exchange: Exchange) -> None:
+    await exchange.head(200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"1000")])
+    await exchange.raw(b'{"id":"chatcmpl-cut", "choices":[')
+    await exchange.hang_up()
+
+
+async def _until_close(exchange: Exchange) -> None:
+    await exchange.head(200, [(b"Content-Type", b"application/json"), (b"Connection", b"close")])
+    await exchange.raw(ODD_JSON)
+    await exchange.hang_up()
+
+
+async def _garbage(exchange: Exchange) -> None:
+    await exchange.raw(b"this is not HTTP\r\n\r\n")
+    await exchange.hang_up()
+
+
+async def _bytewise(exchange: Exchange) -> None:
+    await exchange.begin_stream()
+    for value in b"".join(replies.events(exchange.request.json() or {})):
+        await exchange.chunk(bytes((value,)))
+    await exchange.chunk(b"")
+
+
+async def _crlf(exchange: Exchange) -> None:
+    await exchange.begin_stream()
+    await exchange.chunk(b": a comment\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n")
+    for piece in replies.events(exchange.request.json() or {}):
+        await exchange.chunk(piece.replace(b"\n", b"\r\n"))
+    await exchange.chunk(b"")
+
+
+async def _endless(exchange: Exchange) -> None:
+    await exchange.begin_stream()
+    base = {"id": "chatcmpl-endless", "object": "chat.completion.chunk", "created": replies.CREATED, "model": "m"}
+    while True:
+        await exchange.chunk(replies.event({**base, "choices": [{"index": 0, "delta": {"content": "on "}}]}))
+        await asyncio.sleep(0.01)
+
+
+async def _odd_json(exchange: Exchange) -> None:
+    await exchange.whole(200, ODD_JSON, ODD_HEADERS)
+
+
+async def _many_headers(exchange: Exchange) -> None:
+    many = [(b"x-many-%d" % number, b"v" * 60) for number in range(100)]
+    await exchange.json({"ok": True}, headers=[*many, (b"x-long", b"v" * 12_000)])
+
+
+async def _large(exchange: Exchange) -> None:
+    request = exchange.request.json() or {}
+    reply = replies.completion(request)
+    reply["choices"][0]["message"]["content"] = "large " * 1_000_000
+    await exchange.json(reply)
+
+
+async def _not_found(exchange: Exchange) -> None:
+    await exchange.whole(404, b"<html>no such page</html>", [(b"Content-Type", b"text/html")])
+
+
+async def _redirect(exchange: Exchange) -> None:
+    await exchange.whole(307, b"", [(b"Location", b"http://127.0.0.1:1/elsewhere")])
+
+
+def _compressors() -> dict[str, Callable[[bytes], bytes]]:
+    return {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": brotli.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+    }
+
+
+async def _compressed(exchange: Exchange, coding: str) -> None:
+    request = exchange.request.json() or {}
+    compress = _compressors()[coding]
+    header = (b"Content-Encoding", coding.encode())
+    if request.get("stream") is not True:
+        body = compress(json.dumps(replies.completion(request)).encode())
+        await exchange.whole(200, body, [(b"Content-Type", b"application/json"), header])
+        return
+    data = compress(b"".join(replies.events(request)))
+    await exchange.begin_stream([header])
+    for start in range(0, len(data), 50):
+        await exchange.chunk(data[start : start + 50])
+    await exchange.chunk(b"")
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "": route,
+    "echo": partial(chat, echo=True),
+    **{f"error-{status}": partial(_error, status=status) for status in ERRORS},
+    **{coding: partial(_compressed, coding=coding) for coding in ("gzip", "deflate", "br", "zstd")},
+    "refuse-stream-options": _refuse_stream_options,
+    "stall-before-head": _stall_before_head,
+    "stall-in-stream": _stall_in_stream,
+    "slow": _slow,
+    "reset-before-head": _reset_before_head,
+    "close-before-head": _close_before_head,
+    "reset-after-head": _reset_after_head,
+    "reset-in-stream": _reset_in_stream,
+    "close-in-stream": _close_in_stream,
+    "truncated": _truncated,
+    "until-close": _until_close,
+    "garbage": _garbage,
+    "bytewise": _bytewise,
+    "crlf": _crlf,
+    "endless": _endless,
+    "odd-json": _odd_json,
+    "many-headers": _many_headers,
+    "large": _large,
+    "not-found": _not_found,
+    "redirect": _redirect,
+}

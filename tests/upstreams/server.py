@@ -1,0 +1,112 @@
+"""The upstream itself: a thread with its own event loop, so that tests of any kind can talk to it."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import Self
+
+from tests.upstreams.behaviours import BEHAVIOURS
+from tests.upstreams.wire import Exchange, Recorded, read_request
+
+_STREAM_LIMIT = 1 << 20  # the longest head that is read
+
+
+class Upstream:
+    """Records every request; counts the replies that the other side did not wait for."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[Recorded] = []
+        self.gone = 0
+        self._port = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
+        self._listening = threading.Event()
+        self._stop = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._listening.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        """The base URL, up to and with /v1."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def last(self) -> Recorded:
+        """The latest request."""
+        return self.requests[-1]
+
+    def clear(self) -> None:
+        """Forget the requests and the counts."""
+        self.requests.clear()
+        self.gone = 0
+
+    def wait_gone(self, count: int = 1, timeout_s: float = 5) -> bool:
+        """Return whether that many clients went away before their reply's end, waiting for it."""
+        end = time.monotonic() + timeout_s
+        while self.gone < count and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.gone >= count
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port, limit=_STREAM_LIMIT, backlog=512)
+        self._port = server.sockets[0].getsockname()[1]
+        self._listening.set()
+        await self._stop.wait()
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while (request := await read_request(reader)) and not writer.is_closing():
+                self.requests.append(request)
+                if not await self._answered(request, reader, writer):
+                    break
+        writer.close()
+
+    async def _answered(self, request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Return whether the reply was given whole and the connection can be used on."""
+        answer = asyncio.ensure_future(BEHAVIOURS[behaviour_of(request)](Exchange(request, writer)))
+        left = asyncio.ensure_future(_end_of(reader))
+        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+        left.cancel()
+        if not answer.done():
+            self.gone += 1
+            answer.cancel()
+            return False
+        try:
+            answer.result()
+        except ConnectionError:
+            self.gone += 1
+            return False
+        return not writer.is_closing()
+
+
+async def _end_of(reader: asyncio.StreamReader) -> None:
+    """Return once the other side has closed the connection; a next request waits in the buffer untouched."""
+    while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110 - nothing else tells without reading
+        await asyncio.sleep(0.02)
+
+
+def behaviour_of(request: Recorded) -> str:
+    """Return the name of what this request is to get."""
+    named = request.get("x-behaviour")
+    if not named and b'"behave:' in request.body:
+        body = request.json()
+        model = body.get("model") if isinstance(body, dict) else None
+        named = model.removeprefix("behave:") if isinstance(model, str) and model.startswith("behave:") else ""
+    return named if named in BEHAVIOURS else ""
