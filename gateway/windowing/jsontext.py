@@ -156,20 +156,21 @@ def _render(text: str, node: Slice, kept: frozenset[int], first: int) -> tuple[s
 def _container_body(text: str, node: Slice, shown: Sequence[tuple[str, bool]]) -> str:
     parts: list[str] = []
     spare = iter(_spare_keys(node.keys))
-    end = len(shown)
+    head = text[node.open : node.inner[0].start]
+    tail = text[node.inner[-1].end : node.close]
+    # A marker stands on a line of its own, indented as its siblings are.
+    line = head if "\n" in head else "\n"
     for first, last, kept in _runs(shown):
-        head = text[node.open : node.inner[0].start] if first == 0 else _separator(text, node, first)
-        tail = text[node.inner[-1].end : node.close] if last == end else ""
+        final = last == len(shown)
         if kept:
-            # After a marker, the comma is already written.
-            parts.append("" if first else head)
-            parts += _with_separators(text, node, shown, first, last)
-            parts.append(tail)
+            # After a marker, the comma and the line break are already written.
+            parts += ("" if first else head, *_with_separators(text, node, shown, first, last), tail if final else "")
         else:
             sign = marker(sum(c.count for c in node.inner[first:last]), node.inner[0].noun)
             key = f'"{next(spare)}": ' if node.keys else ""
-            before = head[: head.index(",") + 1] if first else ""
-            parts.append(f'{before}\n{key}"{sign}"' + (",\n" if last < end else "\n"))
+            comma = _separator(text, node, first).partition(",") if first else ("", "", "")
+            after = (tail if "\n" in tail else "\n") if final else f",{line}"
+            parts += (*comma[:2], line, key, f'"{sign}"', after)
     return "".join(parts)
 
 

@@ -16,9 +16,8 @@ def marker(count: int, noun: str) -> str:
 
 def measure(gap: str) -> str:
     """Return the marker for an omitted stretch of text: in lines, or within a line in words or characters."""
-    body = gap.strip("\r\n")
-    if "\n" in body or "\n" in gap.lstrip("\r\n") or gap.startswith("\n"):
-        return marker(body.count("\n") + 1, "line")
+    if "\n" in gap:
+        return marker(gap.strip("\r\n").count("\n") + 1, "line")
     words = len(gap.split())
     # A script without spaces has few "words", each very long.
     return marker(words, "word") if len(gap) <= 20 * words else marker(len(gap), "character")

@@ -75,7 +75,7 @@ def turns_of(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[Tur
 
 def _match(head: Message, results: Sequence[Message]) -> bool:
     """Whether each call has its result: by number, and by id where ids are given (they may repeat)."""
-    if len(head.calls) != len(results):
+    if not head.calls or len(head.calls) != len(results):
         return False
     legacy = any(not call.id for call in head.calls)
     return legacy or Counter(c.id for c in head.calls) == Counter(r.answers for r in results)
