@@ -13,6 +13,7 @@ from gateway.usage import Usage, usage_of_reply
 
 # A reply larger than this is relayed all the same; its usage is not known then.
 _LARGEST_ACCOUNTED = 1 << 24
+_GARBLED = UpstreamUnreachableError("The upstream's reply is not what its Content-Encoding says.")
 
 
 class BrokenReplyError(Exception):
@@ -51,7 +52,7 @@ async def relay_chat(
     """Send a chat reply on and note its usage; `drop_usage` leaves out the usage chunk nobody but we asked for.
 
     Raises:
-        BrokenReplyError: the upstream broke off in a reply that is not a stream of events.
+        BrokenReplyError: the upstream broke off in a reply that an error event can't end.
     """
     delivery.status = reply.status
     encoding = reply.header(b"content-encoding")
@@ -66,9 +67,17 @@ async def relay_chat(
         await _relay_rest(exchange, reply, delivery, _Copy(encoding, events=True))
         await exchange.end()
         return
-    # To leave an event out of a compressed stream it has to go out decoded.
-    await exchange.start(reply.status, headers.to_client(reply.headers, decoded=bool(encoding)) + extra)
-    await _relay_events(exchange, reply, delivery, EventRelay(drop_usage), decode)
+    # To leave an event out, a stream has to go out decoded and without the length it had.
+    untrue = frozenset((b"content-encoding", b"content-length")) if drop_usage else frozenset[bytes]()
+    await exchange.start(reply.status, headers.to_client(reply.headers, untrue) + extra)
+    try:
+        await _relay_events(exchange, reply, delivery, EventRelay(drop_usage), decode)
+    except (GatewayError, UndecodableError) as error:
+        said = error if isinstance(error, GatewayError) else _GARBLED
+        delivery.error = said.code
+        if reply.header(b"content-length") and not drop_usage:
+            raise BrokenReplyError(said) from None
+        await exchange.end(said.sse_event())
 
 
 async def _relay_rest(
@@ -90,23 +99,15 @@ async def _relay_rest(
 async def _relay_events(
     exchange: Exchange, reply: UpstreamReply, delivery: Delivery, events: EventRelay, decode: Decode | None
 ) -> None:
-    try:
-        async for piece in reply.chunks():
-            out = events.feed(decode(piece) if decode else piece)
-            delivery.usage = events.usage
-            if out:
-                delivery.first_byte = delivery.first_byte or time.perf_counter()
-                await exchange.write(out)
-        rest = events.rest()
+    async for piece in reply.chunks():
+        out = events.feed(decode(piece) if decode else piece)
         delivery.usage = events.usage
-        await exchange.end(rest)
-    except GatewayError as error:
-        delivery.error = error.code
-        await exchange.end(error.sse_event())
-    except UndecodableError:
-        broken = UpstreamUnreachableError("The upstream's reply is not what its Content-Encoding says.")
-        delivery.error = broken.code
-        await exchange.end(broken.sse_event())
+        if out:
+            delivery.first_byte = delivery.first_byte or time.perf_counter()
+            await exchange.write(out)
+    rest = events.rest()
+    delivery.usage = events.usage
+    await exchange.end(rest)
 
 
 def _decoder_or_none(encoding: str) -> Decode | None:

@@ -41,9 +41,9 @@ def with_length(headers: Headers, length: int) -> Headers:
     return [*((k, v) for k, v in headers if k != b"content-length"), (b"content-length", str(length).encode())]
 
 
-def to_client(headers: Headers, decoded: bool = False) -> Headers:
-    """Return the reply's headers that pass; `decoded`: the body goes out without its Content-Encoding."""
-    dropped = _dropped(headers) | (frozenset((b"content-encoding", b"content-length")) if decoded else frozenset())
+def to_client(headers: Headers, without: frozenset[bytes] = frozenset()) -> Headers:
+    """Return the reply's headers that pass; `without` names those that a change of the body makes untrue."""
+    dropped = _dropped(headers) | without
     return [(k, v) for k, v in headers if k.lower() not in dropped and not k.lower().startswith(_OWN)]
 
 
