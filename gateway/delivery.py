@@ -34,66 +34,59 @@ class Delivery:
     error: str | None = None
 
 
-async def relay(exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery) -> None:
-    """Send the reply on without looking into it.
-
-    Raises:
-        BrokenReplyError: the upstream broke off.
-    """
-    delivery.status = reply.status
-    await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
-    await _relay_rest(exchange, reply, delivery)
-    await exchange.end()
-
-
-async def relay_chat(
-    exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery, drop_usage: bool
+async def relay(
+    exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery, drop_usage: bool = False
 ) -> None:
-    """Send a chat reply on and note its usage; `drop_usage` leaves out the usage chunk nobody but we asked for.
+    """Send a reply on and note its usage; `drop_usage` leaves out the usage chunk nobody but we asked for.
 
     Raises:
         BrokenReplyError: the upstream broke off in a reply that an error event can't end.
     """
     delivery.status = reply.status
     encoding = reply.header(b"content-encoding")
-    if not reply.header(b"content-type").startswith("text/event-stream"):
-        await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
-        await _relay_rest(exchange, reply, delivery, _Copy(encoding))
-        await exchange.end()
-        return
     decode = _decoder_or_none(encoding)
-    if encoding and (decode is None or not drop_usage):
-        await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
-        await _relay_rest(exchange, reply, delivery, _Copy(encoding, events=True))
-        await exchange.end()
-        return
-    # To leave an event out, a stream has to go out decoded and without the length it had.
-    untrue = frozenset((b"content-encoding", b"content-length")) if drop_usage else frozenset[bytes]()
-    await exchange.start(reply.status, headers.to_client(reply.headers, untrue) + extra)
-    try:
-        await _relay_events(exchange, reply, delivery, EventRelay(drop_usage), decode)
-    except (GatewayError, UndecodableError) as error:
-        said = error if isinstance(error, GatewayError) else _GARBLED
-        delivery.error = said.code
-        if reply.header(b"content-length") and not drop_usage:
-            raise BrokenReplyError(said) from None
-        await exchange.end(said.sse_event())
+    events = reply.header(b"content-type").startswith("text/event-stream")
+    if events and (not encoding or (drop_usage and decode)):
+        await _relay_stream(exchange, reply, extra, delivery, EventRelay(drop_usage), decode if encoding else None)
+    else:
+        await _relay_as_it_is(exchange, reply, extra, delivery, _Copy.of(reply, decode, events))
 
 
-async def _relay_rest(
-    exchange: Exchange, reply: UpstreamReply, delivery: Delivery, copy: "_Copy | None" = None
+async def _relay_as_it_is(
+    exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery, copy: "_Copy"
 ) -> None:
+    await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
     try:
         async for piece in reply.chunks():
             delivery.first_byte = delivery.first_byte or time.perf_counter()
-            if copy:
-                copy.add(piece)
+            copy.add(piece)
             await exchange.write(piece)
     except GatewayError as error:
         delivery.error = error.code
         raise BrokenReplyError(error) from None
-    if copy:
-        delivery.usage = copy.usage()
+    delivery.usage = copy.usage()
+    await exchange.end()
+
+
+async def _relay_stream(  # noqa: PLR0913, PLR0917 - one value a stage; a bundle of them would be made for this call only
+    exchange: Exchange,
+    reply: UpstreamReply,
+    extra: Headers,
+    delivery: Delivery,
+    events: EventRelay,
+    decode: Decode | None,
+) -> None:
+    # To leave an event out, a stream has to go out decoded and without the length it had.
+    untrue = frozenset((b"content-encoding", b"content-length")) if events.drop_usage else frozenset[bytes]()
+    await exchange.start(reply.status, headers.to_client(reply.headers, untrue) + extra)
+    try:
+        await _relay_events(exchange, reply, delivery, events, decode)
+    except (GatewayError, UndecodableError) as error:
+        said = error if isinstance(error, GatewayError) else _GARBLED
+        delivery.error = said.code
+        if reply.header(b"content-length") and not events.drop_usage:
+            raise BrokenReplyError(said) from None
+        await exchange.end(said.sse_event())
 
 
 async def _relay_events(
@@ -120,31 +113,42 @@ def _decoder_or_none(encoding: str) -> Decode | None:
 class _Copy:
     """A decoded copy of a reply for accounting, given up where it gets too large or can't be decoded."""
 
-    def __init__(self, encoding: str, events: bool = False) -> None:
-        self._decode = _decoder_or_none(encoding)
+    def __init__(self, decode: Decode | None, events: bool) -> None:
+        self._decode = decode
         self._events = EventRelay(drop_usage=False) if events else None
         self._pieces: list[bytes] = []
         self._size = 0
 
+    @classmethod
+    def of(cls, reply: UpstreamReply, decode: Decode | None, events: bool) -> "_Copy":
+        """Make the copy of a reply; of what can't hold a usage (audio, files) nothing is copied."""
+        accounted = events or reply.header(b"content-type").startswith("application/json")
+        return cls(decode if accounted else None, events)
+
     def add(self, piece: bytes) -> None:
+        """Take a piece of the reply's body."""
         if self._decode is None:
             return
         try:
             decoded = self._decode(piece)
         except UndecodableError:
-            self._decode = None
+            self._give_up()
             return
         if self._events:
             self._events.feed(decoded)
             return
-        self._size += len(decoded)
         self._pieces.append(decoded)
+        self._size += len(decoded)
         if self._size > _LARGEST_ACCOUNTED:
-            self._decode = None
-            self._pieces.clear()
+            self._give_up()
 
     def usage(self) -> Usage | None:
+        """Return the usage that the reply reported, where it is known."""
         if self._events:
             self._events.rest()
             return self._events.usage
         return usage_of_reply(b"".join(self._pieces)) if self._decode else None
+
+    def _give_up(self) -> None:
+        self._decode = None
+        self._pieces.clear()

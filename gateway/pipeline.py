@@ -10,7 +10,7 @@ from typing import Protocol
 from gateway import headers, logs
 from gateway.chat import ChatRequest, UsageRefusals, model_of, parse_chat, with_usage_asked
 from gateway.config import Settings
-from gateway.delivery import BrokenReplyError, relay, relay_chat
+from gateway.delivery import BrokenReplyError, relay
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.metrics import Recorder
@@ -19,7 +19,7 @@ from gateway.pricing import PriceBook
 from gateway.savings import Saving
 from gateway.teams.keys import Keyring
 from gateway.trace import Trace, Windowed
-from gateway.upstream import Upstream, UpstreamReply, UpstreamRequest
+from gateway.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
 from gateway.windowing.decide import Plan, decide
 from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
 
@@ -63,7 +63,7 @@ class Pipeline:
                 else:
                     trace.windowed = await self._window(trace.upstream, chat, plan)
                     reply = await self._forward(exchange, trace, chat, trace.windowed.body or body)
-                await self._relay_chat(exchange, trace, reply)
+                await self._deliver(exchange, trace, reply)
 
     async def relay(self, exchange: Exchange) -> None:
         """Take a request to any other path of the API both ways, untouched."""
@@ -74,10 +74,7 @@ class Pipeline:
             trace.upstream = self.settings.upstream_of(model)
             async with exchange.while_client_waits():
                 reply = await self._send(exchange, trace, body)
-                try:
-                    await relay(exchange, reply, headers.request_id(trace.id), trace.delivery)
-                finally:
-                    reply.close()
+                await self._deliver(exchange, trace, reply)
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         """Answer with the error, and record that."""
@@ -94,20 +91,25 @@ class Pipeline:
         except BrokenReplyError:
             pass  # Nothing can be said any more: an incomplete reply makes the server close the connection.
         except GatewayError as error:
-            trace.delivery.status, trace.delivery.error = error.status, error.code
-            await exchange.refuse(error, headers.request_id(trace.id))
+            await self._answer(exchange, trace, error)
         except Exception as error:  # noqa: BLE001 - the last resort: a clear answer instead of a traceback
             logs.event("request_failed", id=trace.id, error=type(error).__name__, where=logs.place(error))
-            trace.delivery.status, trace.delivery.error = 500, "internal_error"
-            if not exchange.started:
-                await exchange.refuse(
-                    InternalError("The gateway failed on this request."), headers.request_id(trace.id)
-                )
+            await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
         finally:
             trace.ended = time.perf_counter()
             record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
             for recorder in self.recorders:
                 recorder(record)
+
+    async def _answer(self, exchange: Exchange, trace: Trace, error: GatewayError) -> None:
+        # An upload that its client broke off looks like an upstream's failure from the other side.
+        trace.client_gone = exchange.client_gone
+        trace.delivery.status, trace.delivery.error = error.status, error.code
+        if not exchange.started and not exchange.client_gone:
+            await exchange.refuse(error, self._said(trace))
+
+    def _said(self, trace: Trace) -> Headers:
+        return trace.reply_headers(self.prices.get(trace.upstream or ""))
 
     def _plan(self, exchange: Exchange, body: bytes) -> Plan:
         return decide(
@@ -188,10 +190,9 @@ class Pipeline:
         trace.head = time.perf_counter()
         return reply
 
-    async def _relay_chat(self, exchange: Exchange, trace: Trace, reply: UpstreamReply) -> None:
+    async def _deliver(self, exchange: Exchange, trace: Trace, reply: UpstreamReply) -> None:
         try:
-            extra = trace.reply_headers(self.prices[trace.upstream or ""])
-            await relay_chat(exchange, reply, extra, trace.delivery, trace.usage_added)
+            await relay(exchange, reply, self._said(trace), trace.delivery, trace.usage_added)
         finally:
             reply.close()
 

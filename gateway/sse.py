@@ -21,7 +21,7 @@ class EventRelay:
     def __init__(self, drop_usage: bool) -> None:
         self.usage: Usage | None = None
         self.relayed_events = False
-        self._drop_usage = drop_usage
+        self.drop_usage = drop_usage
         self._tail = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -50,7 +50,7 @@ class EventRelay:
             return True
         usage = usage_of_reply(_payload(event))
         self.usage = usage or self.usage
-        return not (usage and self._drop_usage and _NO_CHOICES.search(event))
+        return not (usage and self.drop_usage and _NO_CHOICES.search(event))
 
     def _sent(self, data: bytes) -> bytes:
         self.relayed_events = self.relayed_events or bool(data)

@@ -66,7 +66,7 @@ class Trace:
     client_gone: bool = False
     forwarded_body: str | None = None
 
-    def reply_headers(self, prices: PriceBook) -> Headers:
+    def reply_headers(self, prices: PriceBook | None) -> Headers:
         """Return the gateway's own headers for the reply."""
         identity = headers.request_id(self.id)
         if (done := self.windowed) is None:
@@ -74,9 +74,9 @@ class Trace:
         said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
         return identity + said
 
-    def _estimate(self, prices: PriceBook) -> Decimal | None:
+    def _estimate(self, prices: PriceBook | None) -> Decimal | None:
         done = self.windowed
-        if done is None or done.body is None or done.saving is None or self.chat is None:
+        if prices is None or done is None or done.body is None or done.saving is None or self.chat is None:
             return None
         return done.saving.usd(prices, self.chat.model, Usage(prompt=done.tokens[1] or 0, completion=0))
 
