@@ -1,0 +1,55 @@
+from gateway.chat import ChatRequest
+from gateway.config import ModelSettings, Settings, UpstreamSettings
+from gateway.pricing import PriceBook
+from gateway.savings import Saving
+from gateway.trace import Trace, Windowed
+from gateway.usage import Usage
+from gateway.windowing.types import Decision, Reason, WindowOutcome
+
+SETTINGS = Settings(
+    upstreams={"main": UpstreamSettings(base_url="http://127.0.0.1:1/v1")},
+    models={"house-model": ModelSettings(upstream="main")},
+)
+PRICES = PriceBook("http://127.0.0.1:1/v1")
+OUTCOME = WindowOutcome(Reason.RELEVANCE, b"{}", 20_000, 3_000)
+SAVING = Saving.of(20_000, 3_000, 0, 0, 0)
+
+
+def trace(model: str | None, windowed: Windowed | None) -> Trace:
+    found = Trace("chat.completions", upstream="main", windowed=windowed)
+    found.chat = ChatRequest(b"{}", model, stream=False, usage_asked=False, stream_options_sent=False)
+    found.delivery.usage = Usage(3_000, 10)
+    return found
+
+
+def test_an_applied_window_shows_what_it_saved() -> None:
+    done = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
+    record = done.record(SETTINGS, PRICES)
+    assert (record.tokens_original, record.tokens_forwarded, record.tokens_saved) == (20_000, 3_000, 17_000)
+    assert record.cost.saved_usd is not None
+    assert record.cost.saved_usd > 0
+    said = dict(done.reply_headers(PRICES))
+    assert said[b"x-gateway-tokens-saved"] == b"17000"
+    assert float(said[b"x-gateway-cost-saved-usd"]) > 0
+
+
+def test_a_shadow_window_saves_nothing_and_its_size_is_kept() -> None:
+    record = trace("gpt-4o-mini", Windowed(Decision.SHADOW, Reason.RELEVANCE, OUTCOME, SAVING)).record(SETTINGS, PRICES)
+    assert (record.tokens_forwarded, record.tokens_saved, record.tokens_window) == (20_000, 0, 3_000)
+    assert record.cost.saved_usd is None
+
+
+def test_labels_are_configured_or_priced_models_only() -> None:
+    labels = {
+        m: trace(m, None).record(SETTINGS, PRICES).model_label for m in ("house-model", "gpt-4o-mini-2024-07-18", "x")
+    }
+    assert labels == {"house-model": "house-model", "gpt-4o-mini-2024-07-18": "gpt-4o-mini", "x": "other"}
+    assert trace(None, None).record(SETTINGS, PRICES).model_label == "other"
+
+
+def test_an_early_end_leaves_what_was_known() -> None:
+    record = Trace("chat.completions").record(SETTINGS, None)
+    assert record.decision is None
+    assert record.usage is None
+    assert record.model is None
+    assert record.stages.total >= 0
