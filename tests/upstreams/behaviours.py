@@ -147,7 +147,7 @@ async def _odd_json(exchange: Exchange) -> None:
 
 
 async def _many_headers(exchange: Exchange) -> None:
-    many = [(b"x-many-%d" % number, b"v" * 60) for number in range(100)]
+    many = [(b"x-many-%d" % number, b"v" * 60) for number in range(200)]
     await exchange.json({"ok": True}, headers=[*many, (b"x-long", b"v" * 12_000)])
 
 

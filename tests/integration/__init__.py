@@ -1,0 +1,1 @@
+"""Black-box tests: the real gateway process between a real client and the test upstream."""
