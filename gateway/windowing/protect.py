@@ -7,7 +7,7 @@ from gateway.windowing import jsontext
 from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
 from gateway.windowing.counting import Tally, readable
 from gateway.windowing.instructions import reference_spans
-from gateway.windowing.question import split_question
+from gateway.windowing.question import WHOLE_BYTES, split_question
 from gateway.windowing.turns import Item, Turn, items_of, turns_of
 from retrieval.types import Atom, Document, Query
 
@@ -120,16 +120,24 @@ def _pinned(messages: Sequence[Message], items: Sequence[Item], question: int) -
 def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region, ...], str]:
     """Return what may be trimmed in the last user message, and what it asks."""
     texts = messages[question].texts
+    short = [t for t in texts if len(t.value) <= WHOLE_BYTES]
+    if 0 < len(short) < len(texts):
+        # A client that sends parts has already told the pasted document from the question beside it.
+        asked = split_question(_BREAK.join(t.value for t in short))
+        regions = [r for t in texts if t not in short for r in _between(t, split_question(t.value).asks)]
+        return tuple(regions), asked.query
     joined = _BREAK.join(t.value for t in texts)
     split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
-    regions: list[Region] = []
+    return tuple(_outside(texts, split.asks)), split.query
+
+
+def _outside(texts: Sequence[Text], asks: Sequence[tuple[int, int]]) -> Iterator[Region]:
+    """Yield the regions of texts that were joined by breaks, outside the spans of the joined text."""
     base = 0
     for text in texts:
         end = base + len(text.value)
-        inside = [(max(a, base) - base, min(b, end) - base) for a, b in split.asks if a < end and b > base]
-        regions += _between(text, inside)
+        yield from _between(text, [(max(a, base) - base, min(b, end) - base) for a, b in asks if a < end and b > base])
         base = end + len(_BREAK)
-    return tuple(regions), split.query
 
 
 def _between(text: Text, protected: Sequence[tuple[int, int]]) -> Iterator[Region]:
