@@ -43,6 +43,7 @@ def run(config: Path | None, host: str, port: int, workers: int) -> None:
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=_DRAIN_S,
         )

@@ -1,5 +1,6 @@
 from decimal import Decimal
 
+import genai_prices
 import pytest
 
 from gateway.pricing import PriceBook, gateway_cost
@@ -39,3 +40,19 @@ def test_dated_names_have_their_models_price() -> None:
 
 def test_the_gateways_own_cost_is_its_time_at_the_price_of_a_core() -> None:
     assert gateway_cost(3_600_000, 0.05) == pytest.approx(Decimal("0.05"))
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "gpt-4o", "o3-mini", "claude-sonnet-4-5", "gemini-2.5-pro", "gpt-3.5-turbo"]
+)
+@pytest.mark.parametrize(
+    "usage", [Usage(0, 0), Usage(1234, 567, cached=1000), Usage(300_000, 9, cached=7), Usage(5, 0, cached=9)]
+)
+def test_costs_are_the_price_lists_own(model: str, usage: Usage) -> None:
+    listed = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=usage.prompt, cache_read_tokens=min(usage.cached, usage.prompt), output_tokens=usage.completion
+        ),
+        model,
+    )
+    assert LOCAL.cost(model, usage) == listed.total_price
