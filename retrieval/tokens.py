@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-import bpe_openai
-
 from retrieval.types import Counter
 
 # Everything else, unknown models included, is counted in o200k_base, which all newer models share.
@@ -33,6 +31,8 @@ class BpeCounter:
     __slots__ = ("_encoding", "name")
 
     def __init__(self, name: str) -> None:
+        import bpe_openai  # noqa: PLC0415 - its import reads every vocabulary, which takes most of a second
+
         self.name = name
         self._encoding = bpe_openai.get_encoding(name)
 
@@ -59,5 +59,5 @@ def _counter(name: str) -> BpeCounter:
 
 
 def counter_for(model: str | None) -> Counter:
-    """Return the counter of a model's vocabulary; loading one takes about 0.2 s the first time."""
+    """Return the counter of a model's vocabulary; loading takes about a second the first time."""
     return _counter(encoding_name(model))
