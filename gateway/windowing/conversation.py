@@ -1,36 +1,37 @@
-"""A chat request as messages whose texts know where they stand in the body."""
+"""A chat request as messages, each knowing where it stands in the body."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.windowing.spans import Node, Shape, document
+from gateway.windowing.spans import Node, Shape, document, locate
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 INSTRUCTING = frozenset({"system", "developer"})
 RESULTS = frozenset({"tool", "function"})
 MAX_MESSAGES = 50_000
 
-_SHAPE: Shape = {
-    "messages": [{"content": [{}], "tool_calls": [{"function": {}}], "function_call": {}}],
-    "tools": None,
-}
+_REQUEST: Shape = {"messages": [None]}
+_MESSAGE: Shape = {"content": [{}]}
 _PLAIN_PART = frozenset({"type", "text"})
-_CACHE_MARK = '"cache_control"'
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that a model reads: `value`, written as the JSON string at body[start:end].
+    """A text that a model reads: the content of a message, or the n-th text among its parts.
 
     `editable` is false for what is understood but never changed (a part with further fields).
     """
 
     message: int
-    start: int
-    end: int
+    place: int
     value: str
     editable: bool = True
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from the request's other texts."""
+        return self.message, self.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,98 +90,100 @@ def read(body: bytes) -> Conversation | None:
     RecursionError for what is nested deeper than the standard library reads.
     """
     text = body.decode("utf-8", "surrogatepass")
-    root = document(text, _SHAPE)
+    root = document(text, _REQUEST)
     array = root.fields.get("messages")
     if array is None or not array.opened or not 0 < len(array.items) <= MAX_MESSAGES:
         return None
-    messages = tuple(_message(i, node, text) for i, node in enumerate(array.items))
-    tools = tuple(json.dumps(n.value, ensure_ascii=False) for k in ("tools", "functions") if (n := root.fields.get(k)))
-    return Conversation(text, array.start, array.end, _string(root.fields.get("model")), messages, tools)
+    fields = {key: node.value for key, node in root.fields.items()}
+    messages = tuple(_message(i, node) for i, node in enumerate(array.items))
+    tools = tuple(json.dumps(fields[k], ensure_ascii=False) for k in ("tools", "functions") if fields.get(k))
+    return Conversation(text, array.start, array.end, _string(fields, "model"), messages, tools)
 
 
-def _message(index: int, node: Node, text: str) -> Message:
-    fields = node.fields
-    role = _string(fields.get("role"))
-    content = fields.get("content")
-    calls = _calls(fields)
-    # The mark may sit on the message, on a part, or deeper: its name in the raw text is looked for first.
-    cached = text.find(_CACHE_MARK, node.start, node.end) >= 0 and _marked(fields)
-    message = Message(
-        index, node.start, node.end, role, fixed=_fixed(fields, calls), cached=cached, name=_string(fields.get("name"))
-    )
-    if not node.opened or role not in ROLES or calls is None:
-        return message
-    parts = _parts(index, content)
-    if parts is None:
-        return message
-    texts, attachments = parts
-    return Message(
-        index, node.start, node.end, role, texts, (*message.fixed, *_refusals(content)), calls,
-        _string(fields.get("tool_call_id")), message.name, True, attachments, cached,
-    )  # fmt: skip
-
-
-def _parts(index: int, content: Node | None) -> tuple[tuple[Text, ...], bool] | None:
-    """Return the content's texts and whether it holds anything else; None where it is of no known form."""
-    if content is None or (content.value is None and not content.opened):
-        return (), False
-    if isinstance(content.value, str):
-        return (Text(index, content.start, content.end, content.value),), False
+def spans(body: str, message: Message) -> tuple[tuple[int, int], ...]:
+    """Return where the JSON string of each of the message's texts stands in the body."""
+    content = locate(body, _MESSAGE, message.start).fields.get("content")
+    if content is None or not message.texts:
+        return ()
     if not content.opened:
+        return ((content.start, content.end),)
+    found = [part.fields["text"] for part in content.items if part.fields["type"].value == "text"]
+    return tuple((node.start, node.end) for node in found)
+
+
+def _message(index: int, node: Node) -> Message:
+    fields = node.value
+    if not isinstance(fields, dict):
+        return Message(index, node.start, node.end)
+    role, content = _string(fields, "role"), fields.get("content")
+    calls, parts = _calls(fields), _parts(index, content)
+    understood = role in ROLES and calls is not None and parts is not None
+    return Message(
+        index,
+        node.start,
+        node.end,
+        role,
+        texts=parts[0] if parts and understood else (),
+        fixed=tuple(_fixed(fields, calls or ())),
+        calls=(calls or ()) if understood else (),
+        answers=_string(fields, "tool_call_id"),
+        name=_string(fields, "name"),
+        understood=understood,
+        attachments=bool(parts and parts[1]),
+        cached=_marked(fields),
+    )
+
+
+def _parts(index: int, content: object) -> tuple[tuple[Text, ...], bool] | None:
+    """Return the content's texts and whether it holds anything else; None where it is of no known form."""
+    if content is None:
+        return (), False
+    if isinstance(content, str):
+        return (Text(index, 0, content),), False
+    if not isinstance(content, list):
         return None
     texts: list[Text] = []
     attachments = False
-    for part in content.items:
-        kind = _string(part.fields.get("type"))
-        value = part.fields.get("text")
-        if kind == "text" and value is not None and isinstance(value.value, str):
-            plain = part.fields.keys() <= _PLAIN_PART
-            texts.append(Text(index, value.start, value.end, value.value, editable=plain))
-        elif part.opened and kind and kind != "text":
+    for part in content:
+        kind = _string(part, "type")
+        if kind == "text" and isinstance(part.get("text"), str):
+            texts.append(Text(index, len(texts), part["text"], editable=part.keys() <= _PLAIN_PART))
+        elif kind and kind != "text":
             attachments = True
         else:
             return None
     return tuple(texts), attachments
 
 
-def _calls(fields: dict[str, Node]) -> tuple[Call, ...] | None:
+def _calls(fields: Mapping[str, object]) -> tuple[Call, ...] | None:
     """Return the message's tool calls (a legacy function_call is one); None where they are malformed."""
-    found: list[Call] = []
-    calls = fields.get("tool_calls")
-    if calls is not None and calls.opened:
-        for item in calls.items:
-            function = item.fields.get("function")
-            found.append(_call(_string(item.fields.get("id")), function.fields if function else {}))
-    elif calls is not None and calls.value is not None:
+    calls, legacy = fields.get("tool_calls"), fields.get("function_call")
+    if calls is not None and not isinstance(calls, list):
         return None
-    legacy = fields.get("function_call")
-    if legacy is not None and legacy.opened:
-        found.append(_call("", legacy.fields))
+    found = [_call(_string(c, "id"), c.get("function") if isinstance(c, dict) else None) for c in calls or ()]
+    if isinstance(legacy, dict):
+        found.append(_call("", legacy))
     return tuple(found)
 
 
-def _call(identifier: str, fields: dict[str, Node]) -> Call:
-    return Call(identifier, _string(fields.get("name")), _string(fields.get("arguments")))
+def _call(identifier: str, function: object) -> Call:
+    return Call(identifier, _string(function, "name"), _string(function, "arguments"))
 
 
-def _fixed(fields: dict[str, Node], calls: tuple[Call, ...] | None) -> tuple[str, ...]:
-    own = (_string(fields.get(key)) for key in ("name", "refusal"))
-    called = (text for call in calls or () for text in (call.name, call.arguments))
-    return tuple(text for text in (*own, *called) if text)
+def _fixed(fields: Mapping[str, object], calls: tuple[Call, ...]) -> Iterator[str]:
+    """Yield what else a model reads of the message."""
+    content = fields.get("content")
+    yield from filter(None, (_string(fields, "name"), _string(fields, "refusal")))
+    yield from (text for call in calls for text in (call.name, call.arguments) if text)
+    yield from filter(None, (_string(part, "refusal") for part in (content if isinstance(content, list) else ())))
 
 
-def _refusals(content: Node | None) -> Iterator[str]:
-    for part in content.items if content else ():
-        if text := _string(part.fields.get("refusal")):
-            yield text
+def _marked(fields: Mapping[str, object]) -> bool:
+    """Whether the message, one of its parts or one of its calls carries a mark of the provider's cache."""
+    lists = (found for key in ("content", "tool_calls") if isinstance(found := fields.get(key), list))
+    return "cache_control" in fields or any(isinstance(x, dict) and "cache_control" in x for xs in lists for x in xs)
 
 
-def _marked(fields: dict[str, Node]) -> bool:
-    if "cache_control" in fields:
-        return True
-    content, calls = fields.get("content"), fields.get("tool_calls")
-    return any("cache_control" in item.fields for node in (content, calls) if node for item in node.items)
-
-
-def _string(node: Node | None) -> str:
-    return node.value if node is not None and isinstance(node.value, str) else ""
+def _string(fields: object, key: str) -> str:
+    value = fields.get(key) if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else ""

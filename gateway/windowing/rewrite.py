@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.windowing import jsontext
-from gateway.windowing.conversation import Message, Text
+from gateway.windowing.conversation import Message, Text, spans
 from gateway.windowing.keep import Kept
 from gateway.windowing.markers import between, marker
 from gateway.windowing.protect import Plan, Region
@@ -26,14 +26,14 @@ class NoHostError(Exception):
     """Messages were to be removed, and no kept text may carry the marker that says so."""
 
 
-def rewrite(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, int]], kept: Kept) -> Rewritten:
-    """Return the body with only what is kept; `spans` are the chunks of each document. Raises NoHostError."""
-    values = _cut_texts(plan, chunks, spans, kept)
+def rewrite(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, int]], kept: Kept) -> Rewritten:
+    """Return the body with only what is kept; `ranges` are the chunks of each document. Raises NoHostError."""
+    values = _cut_texts(plan, chunks, ranges, kept)
     for text, value in _announced(plan, kept.messages, values):
-        values[text.start] = (text, value)
+        values[text.key] = (text, value)
     changed = tuple((text, value) for text, value in values.values() if value != text.value)
     body = plan.conversation.text
-    edits = [Edit(t.start, t.end, quoted(value, body[t.start : t.end].isascii())) for t, value in changed]
+    edits = [_replacement(plan, text, value) for text, value in changed]
     removed = [m for m in plan.conversation.messages if m.index not in kept.messages]
     return Rewritten(
         spliced(body, [*edits, *_removals(plan.conversation.messages, kept.messages)]) if edits or removed else body,
@@ -42,16 +42,23 @@ def rewrite(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, int]
     )
 
 
-Values = dict[int, tuple[Text, str]]
+Values = dict[tuple[int, int], tuple[Text, str]]
 
 
-def _cut_texts(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, int]], kept: Kept) -> Values:
+def _replacement(plan: Plan, text: Text, value: str) -> Edit:
+    """Return the edit that writes a text's new value, in the style of the old one."""
+    body = plan.conversation.text
+    start, end = spans(body, plan.conversation.messages[text.message])[text.place]
+    return Edit(start, end, quoted(value, body[start:end].isascii()))
+
+
+def _cut_texts(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, int]], kept: Kept) -> Values:
     """Return the new value of each kept text that has regions, by where it stands."""
-    pieces: dict[int, tuple[Text, list[Edit]]] = {}
-    for region, (first, last) in zip(plan.regions, spans, strict=True):
+    pieces: dict[tuple[int, int], tuple[Text, list[Edit]]] = {}
+    for region, (first, last) in zip(plan.regions, ranges, strict=True):
         if region.text.message not in kept.messages:
             continue
-        _, edits = pieces.setdefault(region.text.start, (region.text, []))
+        _, edits = pieces.setdefault(region.text.key, (region.text, []))
         held = kept.chunks[first:last]
         if held.all():
             continue
@@ -61,7 +68,7 @@ def _cut_texts(plan: Plan, chunks: Sequence[Chunk], spans: Sequence[tuple[int, i
             edits += _gaps(
                 region, [(c.start, c.end) for c, k in zip(chunks[first:last], held.tolist(), strict=True) if k]
             )
-    return {start: (text, spliced(text.value, edits)) for start, (text, edits) in pieces.items()}
+    return {key: (text, spliced(text.value, edits)) for key, (text, edits) in pieces.items()}
 
 
 def _cut_json(region: Region, kept: Sequence[int]) -> Edit:
@@ -95,18 +102,18 @@ def _removals(messages: Sequence[Message], kept: frozenset[int]) -> Iterator[Edi
 
 def _announced(plan: Plan, kept: frozenset[int], values: Values) -> Iterator[tuple[Text, str]]:
     """Yield the texts that carry the markers of removed messages, with those markers."""
-    hosts = [r.text for r in plan.regions if r.tree is None and r.text.start in values]
-    before: dict[int, tuple[Text, int]] = {}
-    after: dict[int, tuple[Text, int]] = {}
+    hosts = [r.text for r in plan.regions if r.tree is None and r.text.key in values]
+    before: dict[tuple[int, int], tuple[Text, int]] = {}
+    after: dict[tuple[int, int], tuple[Text, int]] = {}
     for place, count in _missing(len(plan.conversation.messages), kept):
         text, leads = _host(plan, hosts, place)
         side = before if leads else after
-        side[text.start] = (text, count + side[text.start][1] if text.start in side else count)
-    for start in before.keys() | after.keys():
-        text = (before.get(start) or after[start])[0]
-        value = values[start][1] if start in values else text.value
-        head = marker(before[start][1], "message") + "\n" if start in before else ""
-        tail = ("" if value.endswith("\n") else "\n") + marker(after[start][1], "message") if start in after else ""
+        side[text.key] = (text, count + side[text.key][1] if text.key in side else count)
+    for key in before.keys() | after.keys():
+        text = (before.get(key) or after[key])[0]
+        value = values[key][1] if key in values else text.value
+        head = marker(before[key][1], "message") + "\n" if key in before else ""
+        tail = ("" if value.endswith("\n") else "\n") + marker(after[key][1], "message") if key in after else ""
         yield text, head + value + tail
 
 

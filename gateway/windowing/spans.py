@@ -15,6 +15,7 @@ Shape: TypeAlias = "dict[str, Shape] | list[Shape] | None"
 """How far to look inside a value: a dict names the fields, a list holds its elements' shape, None stops."""
 
 _decode = json.JSONDecoder().raw_decode
+_blanks = frozenset(" \t\n\r")
 _space = re.compile(r"[ \t\n\r]*+")
 _surrogates = re.compile("[\ud800-\udfff]")
 
@@ -126,5 +127,7 @@ def _inner(shape: Shape) -> Shape:
 
 
 def _skip(text: str, at: int) -> int:
+    if text[at : at + 1] not in _blanks:
+        return at
     found = _space.match(text, at)
     return found.end() if found else at

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gateway.windowing import markers
-from gateway.windowing.conversation import RESULTS, Message, read
+from gateway.windowing.conversation import RESULTS, Message, read, spans
 from gateway.windowing.protect import Plan
 from gateway.windowing.rewrite import Rewritten
 
@@ -31,6 +31,8 @@ def verify(plan: Plan, new: Rewritten) -> bytes:
         raise BrokenRequestError("out of order")
     _check_required(plan, new.messages)
     for source, message in zip(sources, again.messages, strict=True):
+        if old.text[source.start : source.end] == new.body[message.start : message.end]:
+            continue
         _check_message(source, message)
         _check_frame(old.text, source, new.body, message)
     _check_protected(plan, dict(zip(new.messages, again.messages, strict=True)))
@@ -74,9 +76,9 @@ def _check_frame(old: str, before: Message, new: str, after: Message) -> None:
 
 def _outside(body: str, message: Message) -> Iterator[str]:
     at = message.start
-    for text in message.texts:
-        yield body[at : text.start]
-        at = text.end
+    for start, end in spans(body, message):
+        yield body[at:start]
+        at = end
     yield body[at : message.end]
 
 
@@ -102,12 +104,12 @@ def _lines(piece: str) -> Iterator[str]:
 
 def _check_protected(plan: Plan, kept: dict[int, Message]) -> None:
     """Every stretch outside the regions is there, word for word."""
-    trimmed: dict[int, list[tuple[int, int]]] = {}
+    trimmed: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for region in plan.regions:
-        trimmed.setdefault(region.text.start, []).append((region.start, region.end))
+        trimmed.setdefault(region.text.key, []).append((region.start, region.end))
     for index, message in kept.items():
         for before, after in zip(plan.conversation.messages[index].texts, message.texts, strict=True):
-            edges = [0, *(e for span in trimmed.get(before.start, ()) for e in span), len(before.value)]
+            edges = [0, *(e for span in trimmed.get(before.key, ()) for e in span), len(before.value)]
             at = 0
             for start, end in zip(edges[::2], edges[1::2], strict=True):
                 at = after.value.find(before.value[start:end], at)

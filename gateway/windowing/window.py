@@ -176,7 +176,7 @@ def _trimmable(planned: Plan, tokens: Tally) -> float:
     """Return about how many tokens stand in the regions, at the rate of their texts."""
     sizes = _sizes(planned.conversation, tokens)
     lengths = ((r.text, r.end - r.start) for r in planned.regions)
-    return sum(sizes[text.start] * length / max(1, len(text.value)) for text, length in lengths)
+    return sum(sizes[text.key] * length / max(1, len(text.value)) for text, length in lengths)
 
 
 def _recount(measured: _Measured, new: Rewritten) -> int:
@@ -185,13 +185,13 @@ def _recount(measured: _Measured, new: Rewritten) -> int:
     sizes = _sizes(measured.conversation, measured.tally)
     total = measured.tally.total - sum(measured.tally.message(m.index) for m in messages if m.index not in kept)
     counts = count_texts([value for _, value in new.changed], measured.counter)
-    return total + sum(n - sizes[text.start] for (text, _), n in zip(new.changed, counts, strict=True))
+    return total + sum(n - sizes[text.key] for (text, _), n in zip(new.changed, counts, strict=True))
 
 
-def _sizes(conversation: Conversation, tokens: Tally) -> dict[int, int]:
-    """Return the tokens of each text, by where it stands."""
+def _sizes(conversation: Conversation, tokens: Tally) -> dict[tuple[int, int], int]:
+    """Return the tokens of each text, by its key."""
     counts = zip(conversation.messages, tokens.texts, strict=True)
-    return {text.start: n for message, own in counts for text, n in zip(message.texts, own, strict=True)}
+    return {text.key: n for message, own in counts for text, n in zip(message.texts, own, strict=True)}
 
 
 def _report(planned: Plan, ranking: Ranking, kept: Kept) -> tuple[ChunkReport, ...]:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gateway.windowing.conversation import Conversation, read
+from gateway.windowing.conversation import Conversation, read, spans
 
 
 def conversation(messages: Any, **fields: Any) -> Conversation:
@@ -15,7 +15,7 @@ def conversation(messages: Any, **fields: Any) -> Conversation:
 def test_texts_know_where_they_stand() -> None:
     found = conversation([{"role": "user", "content": [{"type": "text", "text": "é"}, {"type": "text", "text": "b"}]}])
     assert found.model == "gpt-4o-mini"
-    assert [found.text[t.start : t.end] for t in found.messages[0].texts] == ['"\\u00e9"', '"b"']
+    assert [found.text[a:b] for a, b in spans(found.text, found.messages[0])] == ['"\\u00e9"', '"b"']
 
 
 def test_calls_and_what_answers_them() -> None:
