@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from gateway import logs
 from gateway.api import openai, ops
-from gateway.config import Settings, load
+from gateway.config import CONFIG_VARIABLE, Settings, load
 from gateway.exchange import Receive, Scope, Send
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -17,8 +17,6 @@ from gateway.pricing import PriceBook
 from gateway.teams.keys import Keyring
 from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
-
-CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
 
 
 class Gateway:

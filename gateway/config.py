@@ -22,6 +22,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.yaml_source import ConfigError, YamlSource
 
+# Workers are processes of their own; these variables tell them what the command line said.
+CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
+METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 

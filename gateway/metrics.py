@@ -11,9 +11,9 @@ from pathlib import Path
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from gateway.config import METRICS_DIR_VARIABLE
 from gateway.record import RequestRecord
 
-MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -153,7 +153,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
-        shared = os.environ.get(MULTIPROCESS_DIR)
+        shared = os.environ.get(METRICS_DIR_VARIABLE)
         if shared is None:
             return generate_latest(self._registry)
         _forget_dead_workers(Path(shared))

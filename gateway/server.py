@@ -9,8 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from gateway.app import CONFIG_VARIABLE
-from gateway.metrics import MULTIPROCESS_DIR
+from gateway.config import CONFIG_VARIABLE, METRICS_DIR_VARIABLE
 
 _BACKLOG = 2048
 _DRAIN_S = 30
@@ -27,7 +26,7 @@ def run(config: Path | None, host: str, port: int, workers: int) -> None:
     _probe(host, port)
     shared = tempfile.mkdtemp(prefix="context-gateway-metrics-") if workers > 1 else None
     if shared:
-        os.environ[MULTIPROCESS_DIR] = shared
+        os.environ[METRICS_DIR_VARIABLE] = shared
     try:
         uvicorn.run(
             "gateway.app:create_app",
