@@ -40,7 +40,8 @@ class Region:
 class Plan:
     """The regions that may be trimmed (in order of the request) with their documents; all else is protected.
 
-    Messages in `pinned` are not removed; `question` is the index of the last user message.
+    Messages in `pinned` are not removed; `question` is the index of the last user message; `instructions` is what
+    the system messages say besides their reference material.
     """
 
     conversation: Conversation
@@ -50,6 +51,7 @@ class Plan:
     pinned: frozenset[int]
     question: int
     query: Query
+    instructions: str
 
 
 def plan(conversation: Conversation, tally: Tally) -> Plan | None:
@@ -75,6 +77,7 @@ def plan(conversation: Conversation, tally: Tally) -> Plan | None:
         whole | frozenset(_pinned(messages, items, question)),
         question,
         Query(query, tuple(_recent(messages, question))),
+        _BREAK.join(_instructions(messages, regions)),
     )
 
 
@@ -165,6 +168,17 @@ def _regions(message: Message) -> Iterator[Region]:
             yield Region(text, 0, len(text.value), tree)
         elif text.value:
             yield from _region(text, 0, len(text.value))
+
+
+def _instructions(messages: Sequence[Message], regions: Sequence[Region]) -> Iterator[str]:
+    """Yield what the system messages say outside the regions."""
+    for text in (t for m in messages if m.role in INSTRUCTING for t in m.texts):
+        at = 0
+        for region in regions:
+            if region.text.key == text.key:
+                yield text.value[at : region.start]
+                at = region.end
+        yield text.value[at:]
 
 
 def _documents(messages: Sequence[Message], items: Sequence[Item], regions: Sequence[Region]) -> Iterator[Document]:

@@ -139,7 +139,7 @@ def _plan(measured: _Measured, policy: WindowPolicy, clock: _Clock) -> Plan:
     if planned is None:
         raise _AsItIsError(Reason.NOT_TEXT, "no user asks anything")
     total = measured.tally.total
-    if needs_whole_context(planned.query.text, total):
+    if needs_whole_context(planned.query.text, total, planned.instructions):
         raise _AsItIsError(Reason.WHOLE_DOCUMENT)
     if not planned.documents or _trimmable(planned, measured.tally) - policy.window_tokens < _MIN_SAVING * total:
         raise _AsItIsError(Reason.NOTHING_TO_TRIM)

@@ -65,6 +65,8 @@ def test_reference_material_in_a_system_message_is_trimmable_between_its_ends() 
     assert [r.text.message for r in found.regions] == [0]
     assert found.regions[0].start >= len("Answer from the following material only.")
     assert 0 in found.pinned
+    assert found.instructions.startswith("Answer from the following material only.")
+    assert len(found.instructions) < 1000
 
 
 def test_instructions_are_not_trimmable() -> None:
