@@ -64,7 +64,7 @@ FAMILIES = {
     "rewrite": Family(
         r"re-?writ\w*|rephras\w*|paraphras\w*|reword\w*|proof-?read\w*|gramma\w*|punctuat\w*|spelling\b|typos?\b"
         r"|capitali[sz]\w*|proper case|polish\w*|improve\b|simplif\w*|restructure\b|reformat\b|convert\w*"
-        r"|refactor\w*|more (?:concise|formal|professional)"
+        r"|refactor\w*|turn\b.{0,40}\binto\b|more (?:concise|formal|professional)"
         r"|add (?:\w+ )?(?:comments|type hints|docstrings|punctuation)|port (?:this|the)\b|clean up\b|anonymi[sz]e"
         r"|merge\b|synthesi[sz]e|retell\b|continue the\b|umschreib\w*|schreibe?\b.{0,60}\bum\b|formulier\w*"
         r"|korrigier\w*|verbesser\w*|réécri\w*|reformul\w*|corrig\w*|corregg\w*|corrij\w*|reescri?b?\w*|riscriv\w*"
@@ -81,8 +81,8 @@ FAMILIES = {
     "all": Family(
         r"(?:all|every|everything|each|whole|entire|entirely|any|complete|full|throughout|from beginning to end)\b"
         r"|alle[rsnm]?\b|jede[rsnm]?\b|ganze[nrs]?\b|tou(?:s|tes?)\b|tod[oa]s?\b|tutt[ieoa]\b|alla\b|kaikki\b"
-        r"|wszystki\w+|všechn\w+|összes\b|toate?\b|tüm\b|semua\b|все[хмй]?\b|всё\b|усі\b",
-        r"tất cả|όλ[αεο]\w*|جميع|كل |همه|כל |सभी|ทั้งหมด|所有|全部|全文|整(?:篇|体|體)"
+        r"|wszystki\w+|všechn\w+|összes\b|toate?\b|όλ[αεου]\w*|جميع|كل\b|همه\b|כל\b|tüm\b|semua\b|все[хмй]?\b|всё\b|усі\b",
+        r"tất cả|सभी|ทั้งหมด|所有|全部|全文|整(?:篇|体|體)"
         r"|每(?:个|個|一|条|段|句|位|人)|すべての|全ての|全文|各(?:段|章|人|月|行|自)|모든|전체",
     ),
     "overall": Family(
@@ -129,7 +129,7 @@ FAMILIES = {
         r"(?:about|regarding|concerning|related to|relating to|with respect to|towards?|on the (?:topic|subject"
         r"|question) of)\b"
         r"|over\b|über\b|zum\b|sobre\b|à propos|про\b|о\b",
-        r"关于|有关|について|에 대해|عن |เกี่ยวกับ",
+        r"关于|有关|について|에 대해|เกี่ยวกับ",
     ),
     "said": Family(
         r"(?:say|says|said|think|thinks|thought|discuss(?:ed)?|mention(?:ed|s)?|suggest(?:ed)?|propos(?:e|ed|al)"
@@ -160,7 +160,7 @@ FAMILIES = {
         r"traceback\b|expected\b|bug\b|version\b|reproduce\b|error\b|exception\b|which function has to\b",
     ),
     "about what": Family(
-        r"what (?:is|are|was|were) (?:this|these|the|it)\b[^?]{0,40}\babout\b|worum geht\b|de quoi (?:parle"
+        r"what(?: is| are| was| were|[’']s) (?:this|these|the|it)\b[^?]{0,40}\babout\b|worum geht\b|de quoi (?:parle"
         r"|traite)|de qué trata"
         r"|sobre o que\b|di cosa parla|waar gaat\b|vad handlar|o czym\b|o čem\b|despre ce\b|ne hakkında\b"
         r"|what (?:happens|happened|becomes?) (?:in|to|of)\b[^?]{0,60}\b(?:story|book|text|novel|film)\b"

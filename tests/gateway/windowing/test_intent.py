@@ -1,0 +1,170 @@
+"""Whole document or look-up: requests that were not in training, in many languages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.windowing.intent import features, model, needs_whole_context, whole_context_probability
+
+WHOLE = {
+    "en": [
+        "Summarise the attached report in five bullet points.",
+        "Could you please give me a brief summary of this interview?",
+        "What's this paper about?",
+        "Translate the document into Portuguese.",
+        "Please proofread the following cover letter.",
+        "Rewrite the whole article for a general audience.",
+        "List all companies mentioned in the filing.",
+        "How many times is the word 'risk' used?",
+        "Turn the transcript into a set of meeting notes.",
+        "Compare all the offers and put them in a table.",
+        "Identify every security problem in this code base.",
+        "Add comments to this script and return all of it.",
+        "What are the main arguments of the author?",
+        "Give me the key takeaways.",
+        "Come up with a title for this post.",
+        "What is the overall mood of these comments?",
+        "Condense this to 200 words.",
+        "Extract all phone numbers as a list.",
+        "Simplify the text for a ten-year-old.",
+        "Write a synopsis of the play.",
+    ],
+    "de": [
+        "Bitte fasse den folgenden Bericht kurz zusammen.",
+        "Übersetze den ganzen Text ins Französische.",
+        "Verbessere den Stil dieses Briefes.",
+    ],
+    "fr": [
+        "Peux-tu me faire un résumé de cet article ?",
+        "Traduisez le texte ci-dessous en allemand.",
+        "Liste toutes les entreprises citées.",
+    ],
+    "es": [
+        "Hazme un resumen del informe.",
+        "Traduce todo el texto al francés.",
+        "Corrige todos los errores gramaticales.",
+    ],
+    "it": [
+        "Fammi un riassunto della riunione.",
+        "Traduci l'intero testo in tedesco.",
+        "Elenca tutte le aziende citate.",
+    ],
+    "pt": ["Faça um resumo do relatório.", "Traduza todo o texto para o espanhol."],
+    "nl": ["Geef een samenvatting van het verslag.", "Vertaal het hele document naar het Duits."],
+    "sv": ["Ge mig en sammanfattning av rapporten.", "Översätt hela texten till tyska."],
+    "da": ["Lav et sammendrag af rapporten.", "Oversæt hele teksten til tysk."],
+    "fi": ["Tiivistä raportti viiteen kohtaan.", "Käännä koko teksti saksaksi."],
+    "pl": ["Podsumuj raport w pięciu punktach.", "Przetłumacz cały tekst na niemiecki."],
+    "cs": ["Shrň zprávu do pěti bodů.", "Přelož celý text do němčiny."],
+    "hu": ["Foglald össze a jelentést öt pontban.", "Fordítsd le az egész szöveget németre."],
+    "ro": ["Fă un rezumat al raportului.", "Tradu tot textul în germană."],
+    "tr": ["Raporu beş maddede özetle.", "Bütün metni Almancaya çevir."],
+    "vi": ["Hãy tóm tắt báo cáo.", "Dịch toàn bộ văn bản sang tiếng Đức."],
+    "id": ["Buat ringkasan laporan ini.", "Terjemahkan seluruh teks ke bahasa Jerman."],
+    "ru": ["Составь краткое содержание отчёта.", "Переведи весь текст на немецкий.", "Исправь все ошибки."],
+    "uk": ["Підсумуй звіт у п'яти пунктах.", "Переклади весь текст німецькою."],
+    "el": ["Γράψε μια περίληψη της έκθεσης.", "Μετάφρασε όλο το κείμενο στα γερμανικά."],
+    "ar": ["اكتب ملخصا للتقرير", "ترجم النص كله إلى الألمانية"],
+    "fa": ["گزارش را خلاصه کن", "کل متن را به آلمانی ترجمه کن"],
+    "he": ["כתוב תקציר של הדוח", "תרגם את כל הטקסט לגרמנית"],
+    "hi": ["रिपोर्ट का सारांश दीजिए", "पूरे पाठ का जर्मन में अनुवाद कीजिए"],
+    "th": ["ช่วยสรุปรายงานนี้", "แปลข้อความทั้งหมดเป็นภาษาเยอรมัน"],
+    "zh": ["用三句话概括这份报告", "把全文翻译成德语", "提取文中所有的公司名称", "請總結這份報告"],
+    "ja": ["この報告書を要約して", "全文をドイツ語に翻訳してください", "誤字をすべて直して校正してください"],
+    "ko": ["이 보고서를 요약해 주세요", "전체 텍스트를 독일어로 번역해 줘"],
+}
+LOOKUP = {
+    "en": [
+        "Who chaired the audit committee?",
+        "When does the lease expire?",
+        "Where did the second explosion happen?",
+        "Why was the flight to Oslo delayed?",
+        "How much did they pay for the land?",
+        "What did Dr. Patel recommend about the dosage?",
+        "Summarise what the minister said about fuel prices.",
+        "Summarize clause 7.",
+        "Which port does the proxy listen on?",
+        "What does ERR_4021 mean?",
+        "Does the policy cover theft abroad?",
+        "Is Tuesday's meeting still on?",
+        "Yes please, cancel both of them.",
+        "What's the phone number of the clinic in Leeds?",
+        "Based on the text above: in which year was the bridge rebuilt?",
+        "Given this article about bats, what do fruit bats eat?",
+        "Fix the crash in parse_date when the input is empty.",
+        "Translate the sentence about the harbour into French.",
+        "How did Maria vote on item 12?",
+        "According to the report, what caused the fire?",
+    ],
+    "de": ["Wer leitet den Prüfungsausschuss?", "Wann endet der Mietvertrag?", "Was empfahl Dr. Patel zur Dosis?"],
+    "fr": ["Qui préside le comité d'audit ?", "Quand le bail prend-il fin ?", "Combien ont-ils payé le terrain ?"],
+    "es": ["¿Quién preside el comité de auditoría?", "¿Cuándo vence el contrato?", "¿Cuánto pagaron por el terreno?"],
+    "it": ["Chi presiede il comitato?", "Quando scade il contratto?"],
+    "pt": ["Quem preside o comitê?", "Quando termina o contrato?"],
+    "nl": ["Wie leidt de commissie?", "Wanneer loopt het contract af?"],
+    "sv": ["Vem leder kommittén?", "När löper avtalet ut?"],
+    "da": ["Hvem leder udvalget?", "Hvornår udløber kontrakten?"],
+    "fi": ["Kuka johtaa valiokuntaa?", "Milloin sopimus päättyy?"],
+    "pl": ["Kto kieruje komisją?", "Kiedy wygasa umowa?"],
+    "cs": ["Kdo vede výbor?", "Kdy končí smlouva?"],
+    "hu": ["Ki vezeti a bizottságot?", "Mikor jár le a szerződés?"],
+    "ro": ["Cine conduce comitetul?", "Când expiră contractul?"],
+    "tr": ["Komiteyi kim yönetiyor?", "Sözleşme ne zaman bitiyor?"],
+    "vi": ["Ai lãnh đạo ủy ban?", "Khi nào hợp đồng hết hạn?"],
+    "id": ["Siapa yang memimpin komite?", "Kapan kontrak berakhir?"],
+    "ru": ["Кто возглавляет комитет?", "Когда истекает договор?", "Что доктор сказал о дозе?"],
+    "uk": ["Хто очолює комітет?", "Коли закінчується договір?"],
+    "el": ["Ποιος προεδρεύει της επιτροπής;", "Πότε λήγει το συμβόλαιο;"],
+    "ar": ["من يرأس اللجنة؟", "متى ينتهي العقد؟"],
+    "fa": ["چه کسی رئیس کمیته است؟", "قرارداد کی تمام می‌شود؟"],
+    "he": ["מי עומד בראש הוועדה?", "מתי מסתיים החוזה?"],
+    "hi": ["समिति का अध्यक्ष कौन है?", "अनुबंध कब समाप्त होता है?"],
+    "th": ["ใครเป็นประธานคณะกรรมการ", "สัญญาสิ้นสุดเมื่อไร"],
+    "zh": ["谁主持审计委员会？", "租约什么时候到期？", "医生对剂量有什么建议？", "第七条说了什么？"],
+    "ja": ["委員会の議長は誰ですか", "契約はいつ終わりますか", "医師は用量について何と言いましたか"],
+    "ko": ["위원회 의장은 누구입니까?", "계약은 언제 끝나나요?"],
+}
+
+
+@pytest.mark.parametrize("language", WHOLE)
+def test_whole_document_requests_are_recognised(language: str) -> None:
+    assert [r for r in WHOLE[language] if not needs_whole_context(r)] == []
+
+
+@pytest.mark.parametrize("language", LOOKUP)
+def test_look_ups_are_recognised(language: str) -> None:
+    assert [r for r in LOOKUP[language] if needs_whole_context(r)] == []
+
+
+def test_long_prompt_templates_are_whole() -> None:
+    prompt = (
+        "# IDENTITY\n\nYou are an expert in podcasts.\n\n# STEPS\n\n- Listen to all of it.\n- Note ideas.\n\n"
+        "# OUTPUT\n\n- A section IDEAS with 20 bullets.\n- A section QUOTES.\n\n# INPUT"
+    )
+    assert needs_whole_context(prompt)
+
+
+def test_system_message_decides_where_the_user_only_pastes() -> None:
+    pasted = "The bridge was built in 1901. It carries two lanes."
+    assert needs_whole_context(pasted, 9000, "You are a translator. Translate whatever the user sends into Polish.")
+    assert not needs_whole_context("Who built it?", 9000, "You are a translator. Translate whatever the user sends.")
+
+
+def test_a_bug_report_is_a_look_up() -> None:
+    report = (
+        "load() fails for empty files\n\n"
+        + 'Traceback:\n  File "a.py", line 3\n' * 40
+        + "\nWhich function has to be changed?"
+    )
+    assert not needs_whole_context(report)
+
+
+@given(st.text(max_size=3000))
+def test_any_text_gets_a_probability(text: str) -> None:
+    assert 0 <= whole_context_probability(text) <= 1
+    assert all(0 <= value <= 1 for value in features(text).values())
+
+
+def test_shipped_model_has_weights_for_both_sides() -> None:
+    assert model().weights["summary"] > 0 > model().weights["opens as a question"]
+    assert 0.3 <= model().threshold <= 0.5
