@@ -79,7 +79,9 @@ def cases() -> Iterator[Case]:
         "document in system",
         [
             _system(
-                "You answer questions on Python's data model:\n\n" + texts.reference("specialnames") + "\n\nBe brief."
+                "Answer from the reference below, briefly.\n\n<reference>\n"
+                + texts.reference("specialnames")
+                + "\n</reference>"
             ),
             _user("When is __init_subclass__ called?"),
         ],
@@ -98,7 +100,7 @@ def cases() -> Iterator[Case]:
         "streaming",
         [
             _system(SYSTEM),
-            _user(texts.reference("string-methods", "typesseq") + "\n\nHow does casefolding differ from lowercasing?"),
+            _user(texts.reference("string-methods", "typesseq") + "\n\nWhat is casefolding good for?"),
         ],
         "Casefolding is similar to lowercasing but more aggressive",
         stream=True,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import log
 from typing import Any
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+")
 _MARKER = re.compile(r"\[… [^\]]{1,60} omitted …\]")
 _LONGEST = 400  # characters of a quotation
@@ -49,8 +49,12 @@ def quotation(messages: Sequence[dict[str, Any]]) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    # "subclasses" and "subclassed" are to match: a crude stem is enough for a demonstration
-    return (word[:6] for word in _WORD.findall(text.lower()) if len(word) > 2)
+    """Yield the words and the names that are made of several; cut short, so that "subclassed" meets "subclasses"."""
+    for word in _WORD.findall(text.lower()):
+        parts = [part for part in word.split("_") if part]
+        yield from (part[:6] for part in parts if len(part) > 2)
+        if len(parts) > 1:
+            yield word
 
 
 def _paragraphs(text: str) -> Iterator[str]:

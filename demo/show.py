@@ -61,8 +61,8 @@ def show(outcomes: Sequence[Outcome], seconds: float, console: Console) -> None:
     console.print()
     console.print(table_of(outcomes))
     console.print(
-        f"Took {seconds:.0f} s. Net saved: at gpt-4o-mini's prices, less what the gateway itself costs. The upstream was the "
-        "demo's, no model: it quotes what it was sent, and every passage was looked up in what it received.\n",
+        f"Took {seconds:.0f} s. Net saved: at gpt-4o-mini's prices, less what the gateway itself costs.\n"
+        "The upstream was the demo's, no model: it quotes its prompt, and each passage was looked up in that.\n",
         style="dim",
     )
     console.print(NEXT, highlight=False)
