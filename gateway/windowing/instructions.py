@@ -1,54 +1,85 @@
 """Which parts of a system or developer message are reference material that may be trimmed.
 
-The rule is caution: a message is protected as a whole unless it evidently carries material. Evidence is a block
-that is pasted by its form (see `material`) and does not instruct, or an introduction that announces material
-("Answer from the following material only.", "The repository's files:") before long text that does not instruct.
+The rule is caution: instructions are never trimmed, so a message is protected as a whole unless it evidently carries
+material. Evidence is one of: documents or files in a row, marked as such; a quoted block or data that makes up most of
+the message; or an introduction that announces material ("Answer from the following material only.", "Context:").
+And whatever is taken for material must not itself instruct. Measured on 79 agent skills and workflow prompts, which
+are full of fenced examples and of sentences like "the following files": see the tests.
 """
 
 import re
 from collections.abc import Callable
 
-from gateway.windowing.lexicon import ASK_LABEL, MATERIAL_LABEL, REQUEST_START, UNSPACED_REQUEST
-from gateway.windowing.material import Span, bodies
+from gateway.windowing.lexicon import ASK_LABEL, REQUEST_START, UNSPACED_REQUEST
+from gateway.windowing.material import Block, Span, blocks
 
-PROTECTED_CHARACTERS = 6_000  # a message up to this length is instructions, whatever it looks like
+PROTECTED_SIZE = 6_000  # bytes: a message up to this size is instructions, whatever it looks like
 PROTECTED_TOKENS = 2_000
 _MIN_REFERENCE = 2_000  # characters worth trimming
-_MAX_DIRECTIVES = 2.0  # per 1,000 characters: above, a text instructs (agent prompts 4 to 12, documents 0 to 1)
+_MAX_DIRECTIVES = (
+    2.2  # per 1,000 characters: policies and agent prompts have 3 to 10, meetings up to 2, texts under 0.5
+)
+_MAX_LOCAL_DIRECTIVES = 8.0  # in one slice: instructions hidden between documents
+_SLICE = 2_000
+_SLICES = 16
+_INTRODUCTION = 1_500  # characters within which an introduction announces material
+_CLOSING = 3_000  # characters within which instructions after the material are sought
+_SHORT = 300
+_LABEL_REACH = 8_000  # characters within which a line like "Context:" begins the material
 
-_MAX_DIRECTIVES_ANNOUNCED = 4.0
-_INTRODUCTION = 3_000  # characters within which an introduction, or the instructions after the material, are sought
-
+_NOUN = (
+    r"(?:materials?|documents?|texts?|context|sources?|passages?|articles?|files?|code ?base|content"
+    r"|transcripts?|data"
+    r"|excerpts?|knowledge(?: base)?|pages?|manuals?|handbook|contracts?|conversations?|records?|documentation"
+    r"|information"
+    r"|repository|reports?|notes?|books?|papers?|logs?|e-?mails?|search results|snippets)"
+)
 _BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 _DIRECTIVE = re.compile(
-    r"\b(?:you (?:must|should|can|cannot|can't|may|will|are|have|need)|do not|don't|never|always|must not"
-    r"|your (?:task|job|role|goal)"
-    r"|make sure|ensure that|respond with|avoid|use the \w+ tool|du (?:musst|sollst|darfst)|vous devez|debes"
-    r"|deve)\b"
+    r"\b(?:you (?:must|should|can|cannot|can't|may|will|are|have|need)|do not|don't|never|always|must not|make sure"
+    r"|your (?:task|job|role|goal)|ensure that|respond with|avoid|use the \w+ tool|du (?:musst|sollst|darfst)"
+    r"|vous devez"
+    r"|debes|deve)\b"
     r"|(?:^|(?<=\n))\s*(?:[-*•]|\d+[.)])\s+(?:\*\*)?(?:use|do|never|always|if|when|ask|call|keep|only|include"
-    r"|provide|write|return"
-    r"|avoid|ensure|check|follow|answer|respond|respect|prefer)\b|你必须|你应该|请勿|不要|してください|なければなりません",
+    r"|provide"
+    r"|write|return|avoid|ensure|check|follow|answer|respond|respect|prefer)\b"
+    r"|你必须|你应该|请勿|不要|してください|なければなりません",
     re.IGNORECASE,
 )
 _ANNOUNCES = re.compile(
-    r"\b(?:following|below|provided|attached|given|these|supplied)\b.{0,60}\b(?:material|documents?|texts?"
-    r"|context|sources?|passages?"
-    r"|articles?|information|files?|code|content|transcripts?|data|excerpts?|knowledge|pages?|manual|contract"
-    r"|conversation|records?)\b"
-    r"|\b(?:material|documents?|texts?|context|sources?|passages?|articles?|files?|code ?base|content"
-    r"|transcripts?|knowledge base"
-    r"|excerpts?|documentation|manual|handbook|contract|records?)\b.{0,60}?(?:\b(?:below|follows?|following)\b"
-    r"|:\s*$)"
-    r"|\b(?:folgende[nmrs]?|suivants?|siguientes?|seguent[ei]|volgende|följande|następując\w+|следующ\w+"
-    r"|наступн\w+|aşağıdaki)\b"
-    r"|以下|下記|次の|下面|如下|다음|아래|ต่อไปนี้|निम्न|التالي",
-    re.IGNORECASE | re.DOTALL,
+    r"\b(?:answer\w*|respond|reply|rely|use|using|based?|consult|refer|given|access|here(?:'s| is| are)|know\w*"
+    r"|quote|cite|follows?)\b"
+    rf"[^.:]{{0,80}}\b(?:following|below|provided|attached|these|this"
+    rf"|supplied)\b[^.:]{{0,60}}\b{_NOUN}\b[^.:\n]{{0,60}}(?:[:.]\s*$|\bonly\b)"
+    rf"|\b(?:from|using|based on|in|on)\b[^.:]{{0,60}}\b{_NOUN} (?:only|below|that follows?|provided)\b"
+    rf"|(?:^|[.\n] ?)(?:(?:the|this|our|their|here(?:'s| is| are))\b[^.:\n]{{0,60}}"
+    rf"|[\w'’ ]{{0,40}})\b{_NOUN}(?: of [^.:\n]{{1,60}})?(?: below)?\s*:\s*$"
+    r"|\b(?:folgende[nmrs]?|suivants?|suivantes|siguientes?|seguent[ei]|seguintes|volgende|följande"
+    r"|następując\w+|следующ\w+"
+    r"|наступн\w+|aşağıdaki|παρακάτω)\b[^.:\n]{0,80}[:.]?\s*$"
+    r"|(?:以下|下記|次|下面|如下)の?.{0,20}(?:資料|文書|文章|本文|情報|内容|材料|文档|資訊|信息|会议记录|上下文)"
+    r"|다음 .{0,20}(?:자료|문서|내용)|ต่อไปนี้|निम्नलिखित|التالية?",
+    re.IGNORECASE,
 )
-
-
+_LABEL = re.compile(
+    r"\n[ \t]*(?:#{1,4} |\*\*)?(?:(?:the|here are the|retrieved|relevant|reference|source|provided"
+    r"|background)\s+){0,2}"
+    r"(?:context|documents?|sources|knowledge base|material|transcript|passages|search results|articles|excerpts"
+    r"|documentation"
+    r"|kontext|dokumente|contexte|contexto|контекст|上下文|资料|資料|参考资料"
+    r"|컨텍스트)(?:\*\*)?[ \t]*[:：](?:\*\*)?[ \t]*\n",
+    re.IGNORECASE,
+)
 _DOCUMENT_TITLE = re.compile(
-    r"(?:^|(?<=\n))(?:[-=]{2,}[ \t]*)?(?:document|doc|source|passage|article|chunk|excerpt"
-    r"|page)[ \t]*[#№]?\d+\b[^\n]{0,200}(?=\n)",
+    r"\n(?:[-=]{2,}[ \t]*|\[|#{1,4} )?(?:document|doc|source|passage|article|chunk|excerpt"
+    r"|result)[ \t]*[#№]?\d+\b[^\n]{0,200}",
+    re.IGNORECASE,
+)
+_REFERENCE_TAG = re.compile(
+    r"<(?:\w+[_-])?(?:documents?|docs?|contexts?|sources?|articles?|passages?|files?|texts?|contents?"
+    r"|transcripts?|knowledge(?:_base)?"
+    r"|pages?|chunks?|results?|data|records?|excerpts?|materials?|references?|code_?base|repo(?:sitory)?"
+    r"|contracts?|manual|book)>",
     re.IGNORECASE,
 )
 
@@ -58,19 +89,13 @@ def reference_spans(text: str, tokens: Callable[[str], int] | None = None) -> tu
 
     `tokens` counts a text's tokens where the caller can: a message of few tokens is protected whole, however long.
     """
-    if len(text) <= PROTECTED_CHARACTERS and (
-        tokens is None or len(text.encode("utf-8", "replace")) <= PROTECTED_CHARACTERS
-    ):
+    if len(text) <= PROTECTED_SIZE and len(text.encode("utf-8", "replace")) <= PROTECTED_SIZE:
         return ()
     if tokens is not None and tokens(text) <= PROTECTED_TOKENS:
         return ()
-    blocks = [span for span in bodies(text) if _is_reference(text, span)]
-    spans = [part for start, end in _between(text, blocks) for part in _announced(text, start, end)]
-    return tuple(sorted([*blocks, *spans]))
-
-
-def _is_reference(text: str, span: Span) -> bool:
-    return span[1] - span[0] >= _MIN_REFERENCE and directives(text[span[0] : span[1]]) <= _MAX_DIRECTIVES
+    found = [(b.start, b.end) for b in blocks(text) if _is_marked(text, b) and _is_reference(text, b.start, b.end)]
+    rest = [part for start, end in _between(text, sorted(found)) for part in _announced(text, start, end)]
+    return tuple(sorted([*found, *rest]))
 
 
 def directives(text: str) -> float:
@@ -78,8 +103,27 @@ def directives(text: str) -> float:
     return 1000 * sum(1 for _ in _DIRECTIVE.finditer(text)) / max(1, len(text))
 
 
-def _between(text: str, blocks: list[Span]) -> list[Span]:
-    edges = [0, *(edge for block in blocks for edge in block), len(text)]
+def _is_marked(text: str, block: Block) -> bool:
+    """Whether a block's form says that it is reference material, or it makes up most of the message."""
+    if block.form.startswith("file") and block.count > 1:
+        return True
+    if _REFERENCE_TAG.fullmatch(block.form):
+        return True
+    schema = block.form == "json" and '"properties"' in text[block.start : block.end]
+    return block.end - block.start > 0.7 * len(text) and not block.form.startswith("<") and not schema
+
+
+def _is_reference(text: str, start: int, end: int) -> bool:
+    """Whether a stretch is long enough and does not instruct, by slices spread over it (long ones are sampled)."""
+    if end - start < _MIN_REFERENCE:
+        return False
+    step = max(_SLICE, (end - start) // _SLICES)
+    found = [directives(text[at : min(at + _SLICE, end)]) for at in (*range(start, end - _SLICE, step), end - _SLICE)]
+    return sum(found) / len(found) <= _MAX_DIRECTIVES and max(found) <= _MAX_LOCAL_DIRECTIVES
+
+
+def _between(text: str, found: list[Span]) -> list[Span]:
+    edges = [0, *(edge for span in found for edge in span), len(text)]
     return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= _MIN_REFERENCE]
 
 
@@ -89,39 +133,43 @@ def _announced(text: str, start: int, end: int) -> list[Span]:
     if begin is None:
         return []
     until = _instructions_start(text, begin, end)
-    if until - begin < _MIN_REFERENCE or directives(text[begin:until]) > _MAX_DIRECTIVES_ANNOUNCED:
-        return []
-    return [(begin, until)]
+    return [(begin, until)] if _is_reference(text, begin, until) else []
 
 
 def _material_start(text: str, start: int, end: int) -> int | None:
-    titles = [m.start() for m in _DOCUMENT_TITLE.finditer(text, start, end)]
-    position = start
-    for match in _BREAK.finditer(text, start, min(end, start + _INTRODUCTION)):
-        paragraph = text[position : match.start()]
-        if titles and position <= titles[0] < match.start():
-            return titles[0]
-        if _ANNOUNCES.search(paragraph) or MATERIAL_LABEL.match(paragraph.rsplit("\n", 1)[-1]):
-            return match.end()
-        position = match.end()
-    return titles[0] if titles else None
+    titles = [m.start() + 1 for m in _DOCUMENT_TITLE.finditer(text, max(0, start - 1), end)]
+    if len(titles) > 1:
+        return titles[0]
+    label = _LABEL.search(text, start, min(end, start + _LABEL_REACH))
+    if label:
+        return label.end()
+    if start == 0:
+        position = 0
+        for match in _BREAK.finditer(text, 0, min(end, _INTRODUCTION)):
+            if _ANNOUNCES.search(text[position : match.start()]):
+                return match.end()
+            position = match.end()
+    return None
 
 
 def _instructions_start(text: str, start: int, end: int) -> int:
-    """Where the instructions after the material begin: the last paragraphs that instruct."""
-    window = max(start, end - _INTRODUCTION)
-    breaks = [m.span() for m in _BREAK.finditer(text, window, len(text[:end].rstrip()))]
-    until = end
-    for _, begin in reversed(breaks):
-        if not _instructs(text[begin:until]):
+    """Where the instructions after the material begin: the first of the last short paragraphs that instructs.
+
+    The very last paragraph stays where it is short: nothing tells an instruction from a sentence in every language.
+    """
+    stop = start + len(text[start:end].rstrip())
+    breaks = [m.span() for m in _BREAK.finditer(text, max(start, end - _CLOSING), stop)]
+    until, edge = end, stop
+    for before, begin in reversed(breaks):
+        if edge - begin > _CLOSING // 2:
             break
-        until = begin
+        if _instructs(text[begin:edge]) or (edge == stop and stop - begin <= _SHORT):
+            until = begin
+        edge = before
     return until
 
 
 def _instructs(paragraph: str) -> bool:
-    if len(paragraph) > _INTRODUCTION // 2:
-        return False
     return bool(
         _DIRECTIVE.search(paragraph)
         or REQUEST_START.match(paragraph)

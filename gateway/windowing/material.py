@@ -17,11 +17,12 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of material: its span, and its form (equal for blocks written alike)."""
+    """One block of material: its span, its form (equal for blocks written alike), how many were joined."""
 
     start: int
     end: int
     form: str
+    count: int = 1
 
 
 class LinePattern:
@@ -94,6 +95,7 @@ _CODE = re.compile(
     r"|func|impl)\b"
     r"[^.?]{0,200}[({;:=]|#include\b|from \S{1,80} import\b|@\w+|[^?]{0,300}[{};]\Z)"
 )
+_WORD = re.compile(r"[^\W\d_]")
 _MIN_BLOCK = 1200
 LONG_ASK = 24_000  # characters: the longest question that is kept whole where it can be told from material
 _MAX_ASIDE = 8000
@@ -125,13 +127,18 @@ def is_turn(line: str) -> bool:
 
 def bodies(text: str) -> tuple[Span, ...]:
     """Give the ascending, disjoint spans that by their form are pasted: files, documents, quotes, JSON."""
+    return _merge(blocks(text))
+
+
+def blocks(text: str) -> list[Block]:
+    """Give the blocks of pasted material; their forms are `file...`, `<tag>`, `quote`, `json`, or empty for a fence."""
     headed, plain = _fenced(text)
     runs = _runs(text, headed) or _runs(text, list(_tagged(text)))
     loose = [b for b in [*plain, *_quoted(text), *_json(text)] if b.end - b.start >= _MIN_BLOCK]
     if runs:
         # What follows a run of documents is the question, with its own fences and quotes, unless it is very long.
         loose = [b for b in loose if b.end <= runs[0].start or b.start > runs[-1].end + LONG_ASK]
-    return _merge([*runs, *loose])
+    return [*runs, *loose]
 
 
 def ask_elements(text: str) -> list[Span]:
@@ -197,12 +204,12 @@ def _quoted(text: str) -> list[Block]:
     pairs: dict[str, list[re.Match[str]]] = {}
     for match in _QUOTES.find(text):
         pairs.setdefault(match["marker"].replace(">", "<")[:3], []).append(match)
-    blocks = []
+    quoted = []
     for marks in pairs.values():
         found = [Block(a.start(), b.end(), "quote") for a, b in zip(marks[::2], marks[1::2], strict=False)]
         if len(marks) in _PAIRED and 2 * sum(b.end - b.start for b in found) > len(text):
-            blocks += found
-    return blocks
+            quoted += found
+    return quoted
 
 
 def _json(text: str) -> Iterator[Block]:
@@ -223,13 +230,13 @@ def _is_json(text: str, start: int, end: int) -> bool:
     return marks >= (end - start) / 400 or text[start : start + 2000].count(",") > 100
 
 
-def _runs(text: str, blocks: list[Block]) -> list[Block]:
+def _runs(text: str, found: list[Block]) -> list[Block]:
     """Join blocks of one form, with what stands between them where it is short, and drop runs that carry little."""
     joined: list[Block] = []
-    for block in blocks:
+    for block in found:
         near = joined and joined[-1].form == block.form and _is_seam(text, joined[-1].end, block)
         if near:
-            joined[-1] = Block(joined[-1].start, block.end, block.form)
+            joined[-1] = Block(joined[-1].start, block.end, block.form, joined[-1].count + 1)
         else:
             joined.append(block)
     largest = max((b.end - b.start for b in joined), default=0)
@@ -237,15 +244,16 @@ def _runs(text: str, blocks: list[Block]) -> list[Block]:
 
 
 def _is_seam(text: str, end: int, block: Block) -> bool:
-    """Whether nothing that asks stands between two blocks; a long stretch between named files is a file's own text."""
-    if block.start - end > _MAX_ASIDE:
-        return block.form.startswith("file")
-    return not any(asks_strongly(line) for line in text[end : block.start].splitlines() if line.strip())
+    """Whether nothing but rules and titles stands between two blocks; between named files, nothing that asks."""
+    lines = [line for line in text[end : min(block.start, end + _MAX_ASIDE)].splitlines() if line.strip()]
+    if block.form.startswith("file"):  # a long stretch is a file's own text after a fence of its own
+        return block.start - end > _MAX_ASIDE or not any(map(asks_strongly, lines))
+    return block.start - end <= _MAX_ASIDE and all(begins_material(line) or not _WORD.search(line) for line in lines)
 
 
-def _merge(blocks: list[Block]) -> tuple[Span, ...]:
+def _merge(found: list[Block]) -> tuple[Span, ...]:
     merged: list[Span] = []
-    for block in sorted(blocks, key=lambda b: b.start):
+    for block in sorted(found, key=lambda b: b.start):
         if merged and block.start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(block.end, merged[-1][1]))
         else:
