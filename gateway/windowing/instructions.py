@@ -51,7 +51,7 @@ _ANNOUNCES = re.compile(
     r"|quote|cite|follows?)\b"
     rf"[^.:]{{0,80}}\b(?:following|below|provided|attached|these|this"
     rf"|supplied)\b[^.:]{{0,60}}\b{_NOUN}\b[^.:\n]{{0,60}}(?:[:.]\s*$|\bonly\b)"
-    rf"|\b(?:from|using|based on|in|on)\b[^.:]{{0,60}}\b{_NOUN} (?:only|below|that follows?|provided)\b"
+    rf"|\b(?:from|use|using|based on|consult|in|on)\b[^.:]{{0,60}}\b{_NOUN} (?:only|below|that follows?|provided)\b"
     rf"|(?:^|[.\n] ?)(?:(?:the|this|our|their|here(?:'s| is| are))\b[^.:\n]{{0,60}}"
     rf"|[\w'’ ]{{0,40}})\b{_NOUN}(?: of [^.:\n]{{1,60}})?(?: below)?\s*:\s*$"
     r"|\b(?:folgende[nmrs]?|suivants?|suivantes|siguientes?|seguent[ei]|seguintes|volgende|följande"
