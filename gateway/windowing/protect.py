@@ -11,7 +11,8 @@ from gateway.windowing.question import WHOLE_BYTES, split_question
 from gateway.windowing.turns import Item, Turn, items_of, turns_of
 from retrieval.types import Atom, Document, Query
 
-RECENT_TOKENS = 500  # of the turns before the question that stay as they are
+RECENT_TOKENS = 500  # of the last turns that stay as they are, beside the window
+RECENT_SHARE = 0.75  # of an agent's window that may be spent on its last steps: what comes next builds on them
 LATEST_CHARACTERS = 2_000  # of the one message directly before the question that stays as it is
 LATEST_GROUP_TOKENS = 2_000  # of an agent's latest tool calls and results, after the question, that stay whole
 _BESIDE_ATTACHMENT_TOKENS = 200  # a longer text beside an image may be trimmed
@@ -41,7 +42,8 @@ class Plan:
     """The regions that may be trimmed (in order of the request) with their documents; all else is protected.
 
     Messages in `pinned` are not removed; `question` is the index of the last user message; `instructions` is what
-    the system messages say besides their reference material.
+    the system messages say besides their reference material; `window_tokens` is what is left of the window for text
+    from the regions.
     """
 
     conversation: Conversation
@@ -52,16 +54,19 @@ class Plan:
     question: int
     query: Query
     instructions: str
+    window_tokens: int
 
 
-def plan(conversation: Conversation, tally: Tally) -> Plan | None:
+def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan | None:
     """Decide what may be trimmed; None where no user asks anything."""
     messages = conversation.messages
     question = max((m.index for m in messages if m.role == "user"), default=-1)
     if question < 0 or not any(t.value.strip() for t in messages[question].texts):
         return None
     items = tuple(items_of(messages))
-    whole = frozenset(_whole(messages, items, tally, question))
+    recent = _recent_items(messages, items, tally, question, window_tokens)
+    spent = max(0, sum(tally.message(i) for i in recent) - RECENT_TOKENS)
+    whole = recent | frozenset(_whole(messages, items, tally, question))
     asks, query = _question(messages, question)
     regions = tuple(
         region
@@ -78,6 +83,7 @@ def plan(conversation: Conversation, tally: Tally) -> Plan | None:
         question,
         Query(query, tuple(_recent(messages, question))),
         _BREAK.join(_instructions(messages, regions)),
+        window_tokens - spent,
     )
 
 
@@ -95,21 +101,30 @@ def _whole(messages: Sequence[Message], items: Sequence[Item], tally: Tally, que
 
 
 def _latest(messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int) -> Iterator[int]:
-    """Yield the last turns before the question, and an agent's last step after it."""
+    """Yield the message directly before the question, and an agent's latest step after it."""
     before = next((m for m in reversed(messages[:question]) if m.role not in INSTRUCTING), None)
     if before and before.role not in RESULTS and not before.calls and before.length <= LATEST_CHARACTERS:
         yield before.index
-    left = RECENT_TOKENS
-    for item in reversed([i for i in items if i.last <= question]):
-        if messages[item.first].role in INSTRUCTING:
+    if items[-1].first > question and sum(map(tally.message, items[-1].messages)) <= LATEST_GROUP_TOKENS:
+        yield from items[-1].messages
+
+
+def _recent_items(
+    messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int, window_tokens: int
+) -> frozenset[int]:
+    """Return the last messages before the question, and before an agent's latest step after it, as far as they fit."""
+    agent = any(m.calls for m in messages)
+    left = RECENT_TOKENS + (int(RECENT_SHARE * window_tokens) if agent else 0)
+    found: list[int] = []
+    for item in reversed(items):
+        latest = question in item.messages or (item is items[-1] and item.first > question)
+        if messages[item.first].role in INSTRUCTING or latest:
             continue
         left -= sum(map(tally.message, item.messages))
         if left < 0:
             break
-        yield from item.messages
-    last = items[-1]
-    if last.first > question and sum(map(tally.message, last.messages)) <= LATEST_GROUP_TOKENS:
-        yield from last.messages
+        found += item.messages
+    return frozenset(found)
 
 
 def _pinned(messages: Sequence[Message], items: Sequence[Item], question: int) -> Iterator[int]:

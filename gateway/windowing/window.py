@@ -88,7 +88,7 @@ def window(
         ranking = retriever.rank(planned.documents, planned.query, measured.counter, deadline)
         clock.stage("rank")
         keeper = Keeper(planned, ranking, measured.tally.fixed)
-        kept = fitted(keeper, ranking, policy.window_tokens)
+        kept = fitted(keeper, ranking, planned.window_tokens)
         clock.stage("select")
         outcome = _forwarded(measured, rewrite(planned, ranking.chunks, keeper.spans, kept), planned, clock)
         skipped = f"without {', '.join(ranking.skipped)}" if ranking.skipped else ""
@@ -134,14 +134,14 @@ def _read(body: bytes) -> Conversation:
 
 
 def _plan(measured: _Measured, policy: WindowPolicy, clock: _Clock) -> Plan:
-    planned = plan(measured.conversation, measured.tally)
+    planned = plan(measured.conversation, measured.tally, policy.window_tokens)
     clock.stage("plan")
     if planned is None:
         raise _AsItIsError(Reason.NOT_TEXT, "no user asks anything")
     total = measured.tally.total
     if needs_whole_context(planned.query.text, total, planned.instructions):
         raise _AsItIsError(Reason.WHOLE_DOCUMENT)
-    if not planned.documents or _trimmable(planned, measured.tally) - policy.window_tokens < _MIN_SAVING * total:
+    if not planned.documents or _trimmable(planned, measured.tally) - planned.window_tokens < _MIN_SAVING * total:
         raise _AsItIsError(Reason.NOTHING_TO_TRIM)
     return planned
 

@@ -36,7 +36,7 @@ def close(messages: list[dict[str, Any]], *chosen: int) -> tuple[Kept, Keeper, R
     conversation = read(json.dumps({"model": "gpt-4o-mini", "messages": [*messages, *CLOSING]}).encode())
     assert conversation is not None
     tokens = tally(conversation, COUNTER, Deadline.after(10))
-    planned = plan(conversation, tokens)
+    planned = plan(conversation, tokens, 0)
     assert planned is not None
     chunks = chunk_documents(planned.documents, COUNTER)
     scores = np.linspace(1, 0, len(chunks), dtype=np.float32)

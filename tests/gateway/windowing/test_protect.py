@@ -23,7 +23,7 @@ def result(text: str, identifier: str = "c") -> dict[str, Any]:
 def planned(*messages: dict[str, Any]) -> Plan:
     conversation = read(json.dumps({"model": "gpt-4o-mini", "messages": messages}).encode())
     assert conversation is not None
-    found = plan(conversation, tally(conversation, counter_for("gpt-4o-mini"), Deadline.after(10)))
+    found = plan(conversation, tally(conversation, counter_for("gpt-4o-mini"), Deadline.after(10)), 2000)
     assert found is not None
     return found
 
@@ -89,10 +89,20 @@ def test_all_before_a_cache_mark_is_left_as_it_is() -> None:
 
 
 def test_an_agents_latest_step_stays_whole_unless_it_is_huge() -> None:
-    assert trimmable(QUESTION, STEP, result(REFERENCE[:5000]), STEP, result(REFERENCE[:5000])) == [2]
-    huge = planned(QUESTION, STEP, result(REFERENCE[:5000]), STEP, result(REFERENCE[:50_000]))
+    assert trimmable(QUESTION, STEP, result(REFERENCE[:20_000]), STEP, result(REFERENCE[:5000])) == [2]
+    huge = planned(QUESTION, STEP, result(REFERENCE[:20_000]), STEP, result(REFERENCE[:50_000]))
     assert [r.text.message for r in huge.regions] == [2, 4]
     assert {3, 4} <= huge.pinned
+
+
+def test_an_agents_last_steps_stay_at_the_windows_expense() -> None:
+    steps = [m for n in range(8) for m in (STEP, result(REFERENCE[n * 2000 : n * 2000 + 2000]))]
+    found = planned(LONG, READ, *steps, READ, QUESTION)
+    whole = set(range(len(steps) + 4)) - {r.text.message for r in found.regions}
+    assert {r.text.message for r in found.regions if r.text.message > 1} == set(range(3, 3 + 2 * (8 - 4), 2))
+    assert len(whole) > 8
+    assert 500 <= found.window_tokens < 2000
+    assert planned(LONG, READ, LONG, READ, QUESTION).window_tokens == 2000
 
 
 def test_json_results_come_as_atoms_and_are_named_after_their_call() -> None:
@@ -112,4 +122,4 @@ def test_the_last_things_said_are_told_latest_last() -> None:
 def test_without_a_question_there_is_no_plan() -> None:
     conversation = read(json.dumps({"messages": [READ, {"role": "user", "content": " "}]}).encode())
     assert conversation is not None
-    assert plan(conversation, tally(conversation, counter_for(""), Deadline.after(10))) is None
+    assert plan(conversation, tally(conversation, counter_for(""), Deadline.after(10)), 2000) is None

@@ -36,7 +36,7 @@ def assistant(text: str = REFERENCE[6000:12_000]) -> dict[str, Any]:
 def planned(*messages: dict[str, Any], **style: Any) -> Plan:
     conversation = read(json.dumps({"messages": messages}, **style).encode())
     assert conversation is not None
-    found = plan(conversation, tally(conversation, counter_for(""), Deadline.after(10)))
+    found = plan(conversation, tally(conversation, counter_for(""), Deadline.after(10)), 0)
     assert found is not None
     return found
 
@@ -95,7 +95,8 @@ def test_removed_messages_with_only_protected_ones_left_are_announced_before_the
 
 
 def test_an_agents_removed_steps_are_announced_after_the_question() -> None:
-    found = planned(QUESTION, *STEP, *STEP, *STEP)
+    step = [STEP[0], {**STEP[1], "content": REFERENCE[:4000]}]
+    found = planned(QUESTION, *step, *step, *step)
     new = kept_whole(found)
     assert contents(new)[0] == QUESTION["content"] + "\n[… 4 messages omitted …]"
     assert new.messages == (0, 5, 6)

@@ -36,7 +36,7 @@ def made() -> tuple[Plan, Rewritten]:
     assert conversation is not None
     counter = counter_for("gpt-4o-mini")
     tokens = tally(conversation, counter, Deadline.after(10))
-    planned = plan(conversation, tokens)
+    planned = plan(conversation, tokens, 2000)
     assert planned is not None
     ranking = Retriever(None).rank(planned.documents, planned.query, counter, Deadline.after(60))
     keeper = Keeper(planned, ranking, tokens.fixed)
