@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.load import Load, generator, measure
 from benchmarks.processes import free_port, running
+from benchmarks.report import console
 
 CLIENTS = ("aiohttp", "httpx", "httpx2")
 CONNECTIONS = (1, 16, 64)
@@ -63,7 +64,7 @@ def measure_all(seconds: float) -> dict[tuple[str, int], Load]:
     return results
 
 
-def show(results: dict[tuple[str, int], Load], console: Console) -> None:
+def show(results: dict[tuple[str, int], Load], out: Console) -> None:
     """Print the table."""
     table = Table(title=f"Relay of a small chat request ({generator()}, one worker)")
     for name in ("client", "connections", "requests/s", "p50 ms", "p99 ms", "of upstream", "errors"):
@@ -80,14 +81,14 @@ def show(results: dict[tuple[str, int], Load], console: Console) -> None:
             f"{share:.1%}",
             str(load.errors),
         )
-    console.print(table)
+    out.print(table)
 
 
 def main() -> None:
     """Parse the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3, help="length of each of the twelve runs")
-    show(measure_all(parser.parse_args().seconds), Console())
+    show(measure_all(parser.parse_args().seconds), console())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from openai import OpenAIError
 from rich.console import Console
 
 from benchmarks.processes import Server, ServerDiedError, free_port, running, wait_until
+from benchmarks.report import console
 from demo.cases import cases
 from demo.client import Outcome, Sender
 from demo.show import show
@@ -23,16 +24,15 @@ models:
 windowing: {{mode: "on", trigger_tokens: 4000, window_tokens: 2000, deadline_ms: 1500}}
 """
 _PATIENCE_S = 180
-_PIPED_WIDTH = 110
 
 
 @contextlib.contextmanager
-def servers(console: Console) -> Iterator[tuple[Server, Server]]:
+def servers(out: Console) -> Iterator[tuple[Server, Server]]:
     """Run the upstream and the gateway, and wait until both are ready."""
-    with contextlib.ExitStack() as stack, console.status("Starting the demo's upstream …") as status:
+    with contextlib.ExitStack() as stack, out.status("Starting the demo's upstream …") as status:
         port = free_port()
         upstream = stack.enter_context(running(["-m", "demo.upstream", str(port)], port, "/v1/models"))
-        console.print(f"✓ demo upstream (no model: it quotes what it is sent)  {upstream.url}/v1")
+        out.print(f"✓ demo upstream (no model: it quotes what it is sent)  {upstream.url}/v1")
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="context-gateway-demo-"))
         config = Path(folder) / "gateway.yaml"
         config.write_text(CONFIG.format(url=upstream.url))
@@ -45,21 +45,21 @@ def servers(console: Console) -> Iterator[tuple[Server, Server]]:
             _PATIENCE_S,
             tick=lambda waited: status.update(f"The gateway loads its embedding model … {waited:.0f} s"),
         )
-        console.print(f"✓ context-gateway, ready  {gateway.url}/v1")
+        out.print(f"✓ context-gateway, ready  {gateway.url}/v1")
         status.stop()
         yield upstream, gateway
 
 
-def send_all(sender: Sender, console: Console) -> list[Outcome]:
+def send_all(sender: Sender, out: Console) -> list[Outcome]:
     """Send every case's request, with a line for each."""
     outcomes = []
     for number, case in enumerate(cases(), 1):
-        with console.status(f"{number}. {case.name} …"):
+        with out.status(f"{number}. {case.name} …"):
             outcome = sender.send(number, case)
         outcomes.append(outcome)
         mark = "[green]✓[/green]" if outcome.as_expected else "[red]✗[/red]"
-        console.print(f"{mark} {number:2}. {case.name}: ", end="")
-        console.print(_shortened(outcome.answer), style="dim", highlight=False, markup=False)
+        out.print(f"{mark} {number:2}. {case.name}: ", end="")
+        out.print(_shortened(outcome.answer), style="dim", highlight=False, markup=False)
     return outcomes
 
 
@@ -69,19 +69,17 @@ def _shortened(answer: str, length: int = 70) -> str:
 
 def main() -> int:
     """Return 0 when every passage reached the upstream."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    out = console()
     began = time.monotonic()
     # The SDK and its HTTP client would send loopback requests through a proxy that is set for the world outside.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     try:
-        with servers(console) as (upstream, gateway):
-            outcomes = send_all(Sender(gateway.url, upstream.url), console)
+        with servers(out) as (upstream, gateway):
+            outcomes = send_all(Sender(gateway.url, upstream.url), out)
     except (OpenAIError, ServerDiedError) as error:
-        console.print(f"The demo failed: {error}", style="red", markup=False)
+        out.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
-    show(outcomes, time.monotonic() - began, console)
+    show(outcomes, time.monotonic() - began, out)
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
 
