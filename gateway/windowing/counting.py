@@ -1,7 +1,7 @@
 """How many tokens a request is, by what a model reads of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.windowing.conversation import Conversation, Message
@@ -12,8 +12,13 @@ from retrieval.types import Counter, Deadline
 _PER_MESSAGE = 4
 _PER_NAME = 1
 _REPLY = 3
-_BATCH = 400_000
+# Long texts are counted in pieces, so that the deadline is looked at in between, and because the tokenizer refuses more
+# than 200,000 tokens at once (a character can take four).
+_PIECE = 48_000
+_BATCH = 8 * _PIECE
 
+# Where a line begins with a letter or digit, the vocabularies' patterns always end a token: counts add up exactly.
+_cut = re.compile(r"\n(?=[^\W_])")
 _surrogates = re.compile("[\ud800-\udfff]")
 
 
@@ -44,33 +49,43 @@ def tally(conversation: Conversation, counter: Counter, deadline: Deadline) -> T
     """Count every message; raises DeadlineExceededError."""
     messages = conversation.messages
     counts = iter(
-        _count([text for m in messages for text in (*(t.value for t in m.texts), *m.fixed)], counter, deadline)
+        count_texts([text for m in messages for text in (*(t.value for t in m.texts), *m.fixed)], counter, deadline)
     )
     texts: list[tuple[int, ...]] = []
     fixed: list[int] = []
     for message in messages:
         texts.append(tuple(next(counts) for _ in message.texts))
         fixed.append(_overhead(message) + sum(next(counts) for _ in message.fixed))
-    return Tally(tuple(texts), tuple(fixed), _REPLY + sum(_count(conversation.tools, counter, deadline)))
+    return Tally(tuple(texts), tuple(fixed), _REPLY + sum(count_texts(conversation.tools, counter, deadline)))
 
 
-def count_texts(texts: Sequence[str], counter: Counter) -> list[int]:
-    """Return the tokens of each text."""
-    return counter.count_many([readable(text) for text in texts])
+def count_texts(texts: Sequence[str], counter: Counter, deadline: Deadline | None = None) -> list[int]:
+    """Return the tokens of each text; raises DeadlineExceededError."""
+    pieces = [(at, piece) for at, text in enumerate(texts) for piece in _pieces(readable(text))]
+    counts = [0] * len(texts)
+    start = size = 0
+    for at, (_, piece) in enumerate(pieces, 1):
+        size += len(piece)
+        if size >= _BATCH or at == len(pieces):
+            batch = pieces[start:at]
+            for (owner, _), count in zip(batch, counter.count_many([p for _, p in batch]), strict=True):
+                counts[owner] += count
+            start, size = at, 0
+            if deadline:
+                deadline.check()
+    return counts
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > _PIECE:
+        found = _cut.search(text, start + _PIECE // 2, start + _PIECE)
+        # A text without such lines is cut anywhere: at most one token more for each piece.
+        end = found.end() if found else start + _PIECE
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def _overhead(message: Message) -> int:
     return _PER_MESSAGE + (_PER_NAME if message.name else 0)
-
-
-def _count(texts: Sequence[str], counter: Counter, deadline: Deadline) -> list[int]:
-    """Count in batches, so that the deadline is looked at in between."""
-    counts: list[int] = []
-    start = size = 0
-    for at, text in enumerate(texts):
-        size += len(text)
-        if size >= _BATCH:
-            counts += count_texts(texts[start : at + 1], counter)
-            start, size = at + 1, 0
-            deadline.check()
-    return counts + count_texts(texts[start:], counter)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.windowing import jsontext
 from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
 from gateway.windowing.counting import Tally, readable
-from gateway.windowing.instructions import reference_spans
+from gateway.windowing.instructions import PROTECTED_TOKENS, reference_spans
 from gateway.windowing.question import WHOLE_BYTES, split_question
 from gateway.windowing.turns import Item, Turn, items_of, turns_of
 from retrieval.types import Atom, Document, Query
@@ -72,7 +72,7 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
         region
         for message in messages
         if message.index not in whole
-        for region in (asks if message.index == question else _regions(message))
+        for region in (asks if message.index == question else _regions(message, tally.texts[message.index]))
     )
     return Plan(
         conversation,
@@ -172,12 +172,12 @@ def _region(text: Text, start: int, end: int) -> Iterator[Region]:
         yield Region(text, end - len(part.lstrip()), start + len(part.rstrip()))
 
 
-def _regions(message: Message) -> Iterator[Region]:
-    for text in message.texts:
+def _regions(message: Message, tokens: Sequence[int]) -> Iterator[Region]:
+    for text, size in zip(message.texts, tokens, strict=True):
         if not text.editable:
             continue
         if message.role in INSTRUCTING:
-            for start, end in reference_spans(text.value):
+            for start, end in () if size <= PROTECTED_TOKENS else reference_spans(text.value):
                 yield from _region(text, start, end)
         elif message.role in RESULTS and (tree := jsontext.parse(readable(text.value))):
             yield Region(text, 0, len(text.value), tree)

@@ -1,4 +1,5 @@
 import json
+from pydoc_data import topics
 from typing import Any
 
 import pytest
@@ -40,6 +41,17 @@ def test_attachments_are_not_counted_as_text() -> None:
 def test_lone_surrogates_are_counted_as_one_character() -> None:
     assert readable("a\ud800b\udfff") == "a\ufffdb\ufffd"
     assert count({"role": "user", "content": "\ud800"}).total > 7
+
+
+@pytest.mark.parametrize("text", ["文字化け。" * 60_000, "😀🏽" * 60_000, "# a\n" * 60_000])
+def test_any_length_is_counted(text: str) -> None:
+    expected = sum(COUNTER.count(text[at : at + 12_000]) for at in range(0, len(text), 12_000))
+    assert count({"role": "user", "content": text}).total == pytest.approx(expected, rel=0.01)
+
+
+def test_pieces_of_lines_add_up_exactly() -> None:
+    text = "\n\n".join(topic for _, topic in sorted(topics.topics.items()))[:200_000]
+    assert count({"role": "user", "content": text}).total == COUNTER.count(text) + 7
 
 
 def test_the_deadline_is_looked_at() -> None:
