@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from gateway.windowing.lexicon import ASK_LABEL, REQUEST_START, UNSPACED_REQUEST
-from gateway.windowing.material import Block, Span, blocks
+from gateway.windowing.material import REFERENCE_TAG, Block, Span, blocks
 
 PROTECTED_SIZE = 6_000  # bytes: a message up to this size is instructions, whatever it looks like
 PROTECTED_TOKENS = 2_000
@@ -76,13 +76,6 @@ _DOCUMENT_TITLE = re.compile(
     r"|result)[ \t]*[#№]?\d+\b[^\n]{0,200}",
     re.IGNORECASE,
 )
-_REFERENCE_TAG = re.compile(
-    r"<(?:\w+[_-])?(?:documents?|docs?|contexts?|sources?|articles?|passages?|files?|texts?|contents?"
-    r"|transcripts?|knowledge(?:_base)?"
-    r"|pages?|chunks?|results?|data|records?|excerpts?|materials?|references?|code_?base|repo(?:sitory)?"
-    r"|contracts?|manual|book)>",
-    re.IGNORECASE,
-)
 
 
 def reference_spans(text: str, tokens: Callable[[str], int] | None = None) -> tuple[Span, ...]:
@@ -108,7 +101,7 @@ def _is_marked(text: str, block: Block) -> bool:
     """Whether a block's form says that it is reference material, or it makes up most of the message."""
     if block.form.startswith("file") and block.count > 1:
         return True
-    if _REFERENCE_TAG.fullmatch(block.form):
+    if REFERENCE_TAG.fullmatch(block.form):
         return True
     schema = block.form == "json" and '"properties"' in text[block.start : block.end]
     return block.end - block.start > 0.7 * len(text) and not block.form.startswith("<") and not schema

@@ -69,7 +69,8 @@ _REQUEST_UNSPACED = (
     "|ください|下さい|なさい|してほしい|教えて|してくれ|주세요|주십시오|하시오|하세요|해줘|알려|โปรด|กรุณา|ช่วย"
     "|कृपया|बताइए|बताएं|कीजिए|करें|يرجى|من فضلك|لطفا|בבקשה"
     # at its beginning: bare verbs
-    "|^\\W*(?:总结|總結|概括|概述|简述|翻译|翻譯|列出|列举|提取|回答|解释|解釋|说明|說明|根据|根據|基于|改写|比较|分析|描述|找出"
+    "|^\\W*(?:总结|總結|概括|概述|简述|翻译|翻譯|列出|列举|提取|回答|解释|解釋|说明|說明|根据|根據|基于|改写"
+    "|比较|分析|描述|找出"
     "|将|把|给出|以下|下記|次の|用中文|用英文|要約|翻訳|สรุป|แปล|อธิบาย|ตอบ|สร้าง|จง|सारांश|अनुवाद"
     "|لخص|ترجم|اشرح|أجب|اذكر|اكتب|خلاصه|ترجمه|توضیح|סכם|תרגם|הסבר|כתוב)"
 )
@@ -81,6 +82,12 @@ REQUEST_START = re.compile(
     rf"^\W*(?:(?:so|now|then|and|also|first|finally|hi|hello|hey)\b\W*)?(?:{'|'.join(_REQUEST_WORDS)})\b", re.IGNORECASE
 )
 UNSPACED_REQUEST = re.compile(_REQUEST_UNSPACED)
+PERSONAL = re.compile(
+    r"\b(?:i|i['’](?:m|ve|d|ll)|my|me|we|our|us|you|your|ich|mein\w*|mir|mich|wir|je|j['’]|mon|ma|mes|nous|yo|mi"
+    r"|nosotros|eu|meu|io|mio|ik|mijn|jag"
+    r"|min|ja|mój|já|můj|я|мой|мне|мы|أنا|לי|मैं|मेरा)\b|我|私|僕|저는|나는|ผม|ฉัน",
+    re.IGNORECASE,
+)
 ASK_LABEL = re.compile(
     r"(?:#{1,6} |\*\*)?(?:(?:my|the|user|final|your)\s+)?(?:questions?|query|q|tasks?|instructions?|requests?"
     r"|prompt|problem"

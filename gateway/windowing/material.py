@@ -54,11 +54,17 @@ _FILE_HEADER = re.compile(
     r"[\w@+~-]*(?:[./\\][\w@+~ -]+)+[`*:)]*\s*",
     re.IGNORECASE,
 )
-_TAG = re.compile(r"<(/?)([^\W\d][\w:.-]{0,60})((?:\s[^<>\n]{0,500})?)>")
+_TAG = re.compile(r"<(/?)([^\W\d][\w:.-]{0,60})((?:\s[^<>]{0,500})?)>")
 _INLINE_TAG = re.compile(
     r"a|abbr|b|blockquote|br|center|code|dd|del|details|div|d[lt]|em|font|h[1-6r]|i|img|input|ins|kbd|li|[ou]l|p"
     r"|picture"
     r"|pre|s|samp|small|span|strong|su[bp]|summary|table|tbody|t[dhrtu]|thead|u",
+    re.IGNORECASE,
+)
+REFERENCE_TAG = re.compile(
+    r"<(?:\w+[_-])?(?:documents?|docs?|contexts?|sources?|articles?|passages?|files?|texts?|contents?|transcripts?"
+    r"|knowledge(?:_base)?|pages?|chunks?|results?|data|records?|excerpts?|materials?|references?|code_?base"
+    r"|repo(?:sitory)?|contracts?|manual|book)>",
     re.IGNORECASE,
 )
 _ASK_NAME = (
@@ -133,12 +139,29 @@ def bodies(text: str) -> tuple[Span, ...]:
 def blocks(text: str) -> list[Block]:
     """Give the blocks of pasted material; their forms are `file...`, `<tag>`, `quote`, `json`, or empty for a fence."""
     headed, plain = _fenced(text)
-    runs = _runs(text, headed) or _runs(text, list(_tagged(text)))
     loose = [b for b in [*plain, *_quoted(text), *_json(text)] if b.end - b.start >= _MIN_BLOCK]
+    runs = _runs(text, headed) or _outside(_runs(text, list(_tagged(text))), loose)
+    if not _weighs(runs, len(text)):
+        runs = []
     if runs:
         # What follows a run of documents is the question, with its own fences and quotes, unless it is very long.
         loose = [b for b in loose if b.end <= runs[0].start or b.start > runs[-1].end + LONG_ASK]
     return [*runs, *loose]
+
+
+def _outside(runs: list[Block], containers: list[Block]) -> list[Block]:
+    """Drop the runs that stand inside of a fence or quotes."""
+    ordered = sorted(containers, key=lambda b: b.start)
+    starts = [b.start for b in ordered]
+    return [run for run in runs if (at := bisect_right(starts, run.start)) == 0 or ordered[at - 1].end < run.end]
+
+
+def _weighs(runs: list[Block], size: int) -> bool:
+    """Whether runs make up most of a text, or are documents by name; else they are elements within a text."""
+    return (
+        any(REFERENCE_TAG.fullmatch(r.form) or r.form.startswith("file") for r in runs)
+        or 2 * sum(r.end - r.start for r in runs) > size
+    )
 
 
 def ask_elements(text: str) -> list[Span]:

@@ -9,7 +9,7 @@ read by labels ("Question:"), lines and paragraphs that ask in any language, and
 import re
 from dataclasses import dataclass
 
-from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, QUESTION_MARK, asks_strongly
+from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, PERSONAL, QUESTION_MARK, asks_strongly
 from gateway.windowing.material import (
     LONG_ASK,
     LinePattern,
@@ -26,11 +26,14 @@ WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a quest
 _LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
 _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
 _SHORT = 300  # characters of a paragraph that is kept at either end though nothing shows that it asks
+_TERSE = 24  # bytes: "Why?" alone is nothing to search with
 _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 
 _BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
-_LIST_ITEM = re.compile(r"\s*(?:[-*•]|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S")
+_LIST_ITEM = re.compile(
+    r"\s*(?:[-*•](?=\s+[^\s*-])|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S"
+)
 _LABEL_LINE = LinePattern(rf"[ \t]*(?:{ASK_LABEL.pattern}|{BOILERPLATE.pattern})", re.IGNORECASE)
 _ASK_HEADER = LinePattern(
     r"#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
@@ -57,8 +60,9 @@ def split_question(text: str, elsewhere: int = 0) -> QuestionSplit:
     """
     if _is_question_only(text, elsewhere):
         return QuestionSplit(((0, len(text)),) if text else (), _bare(text))
-    asks = _join(text, _find_asks(text))
-    return QuestionSplit(asks, _query(text, asks))
+    blocks = bodies(text)
+    asks = _join(text, _find_asks(text, blocks))
+    return QuestionSplit(asks, _query(text, asks, loose=not blocks))
 
 
 def _is_question_only(text: str, elsewhere: int) -> bool:
@@ -67,8 +71,7 @@ def _is_question_only(text: str, elsewhere: int) -> bool:
     return len(text) <= WHOLE_BYTES and len(text.encode("utf-8", "surrogatepass")) <= WHOLE_BYTES
 
 
-def _find_asks(text: str) -> list[Span]:
-    blocks = bodies(text)
+def _find_asks(text: str, blocks: tuple[Span, ...]) -> list[Span]:
     pasted = sum(end - start for start, end in blocks)
     edges = [0, *(edge for block in blocks for edge in block), len(text)]
     gaps = [_strip(text, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
@@ -106,6 +109,8 @@ def _head(text: str, start: int, end: int) -> Span | None:
         if begins_material(line) and not _ASK_HEADER.matches(text, first):
             break
         cut = _head_cut(text, first, last, stop == start)
+        if cut == first and stop > start and not is_turn(line) and _is_personal(text[first:last]):
+            cut = last
         if cut == first and stop > start and _LIST_ITEM.match(line):
             cut = _list_end(text, first, last)
         stop = cut if cut > first else stop
@@ -178,7 +183,14 @@ def _leads(text: str, start: int, end: int, following: int) -> bool:
     if is_turn(line) or begins_material(text[start : line_end(text, start)]):
         return False
     hangs = _LIST_ITEM.match(text, following) is not None
-    return asks_strongly(line) or (hangs and (_LIST_ITEM.match(text, start) is not None or line.endswith((":", "："))))
+    if asks_strongly(line) or (hangs and (_LIST_ITEM.match(text, start) is not None or line.endswith((":", "：")))):
+        return True
+    return _is_personal(text[start:end])
+
+
+def _is_personal(part: str) -> bool:
+    """Whether a short paragraph speaks of the user or to the assistant, as what leads to a question does."""
+    return len(part) <= 2 * _SHORT and PERSONAL.search(part) is not None
 
 
 def _labelled_tail(text: str, start: int, end: int) -> Span | None:
@@ -260,15 +272,33 @@ def _join(text: str, spans: list[Span]) -> tuple[Span, ...]:
     return tuple(joined)
 
 
-def _query(text: str, asks: tuple[Span, ...]) -> str:
-    """The text to search with: a labelled question alone, else the spans that evidently ask, else all spans."""
+def _query(text: str, asks: tuple[Span, ...], *, loose: bool) -> str:
+    """The text to search with: a labelled question alone, else what evidently asks, else all spans.
+
+    Where no block of material gives the question away (`loose`), a span may have paragraphs of the document in it.
+    """
     for start, end in reversed(asks):
         labels = list(_LABEL_LINE.find(text, start, end))
         if labels and text[labels[-1].end() : end].strip():
             return _bare(text[labels[-1].end() : end])
     parts = [text[start:end] for start, end in asks]
-    asking = [part for part in parts if _is_decisive(part)]
+    asking = list(filter(None, map(_asking_paragraphs, parts))) if loose else list(filter(_is_decisive, parts))
+    if loose and asking and sum(len(part.encode("utf-8", "replace")) for part in asking) < _TERSE:
+        asking = [part for part in parts if len(part) <= _PARAGRAPH]
     return "\n".join(map(_bare, asking or [part for part in parts if len(part) <= _SHORT] or parts))
+
+
+def _asking_paragraphs(part: str) -> str:
+    """The paragraphs of a span that ask, with the lists that follow them."""
+    found: list[str] = []
+    asked = False
+    for start, end in _paragraphs(part, 0, len(part)):
+        paragraph = part[start:end]
+        listed = asked and _LIST_ITEM.match(paragraph) is not None
+        asked = listed or (_is_decisive(paragraph) and not begins_material(paragraph.split("\n", 1)[0]))
+        if asked:
+            found.append(paragraph)
+    return "\n\n".join(found)
 
 
 def _bare(text: str) -> str:

@@ -1,6 +1,8 @@
 """Splitting the last user message into what asks and what is pasted."""
 
 import json
+import runpy
+from pathlib import Path
 from pydoc_data import topics
 
 import pytest
@@ -192,6 +194,39 @@ def test_forwarded_mail_with_a_request_above() -> None:
     split = split_question(text)
     assert _covered(text, "Can you tell me whether he wants his money back?", split.asks)
     assert _kept(split.asks) < 3000
+
+
+def test_what_leads_to_a_short_question_stays() -> None:
+    lead = "I'm trying to build my own loader.\n\nIt stops at the second file and I get an empty list.\n\nWhy?"
+    text = f"{_prose(20_000)}\n\n{lead}"
+    split = split_question(text)
+    assert _covered(text, lead, split.asks)
+    assert "empty list" in split.query
+
+
+def test_search_text_leaves_out_a_document_that_follows_the_question() -> None:
+    question = "Which statement binds a name?"
+    for paste in _PASTES.values():
+        assert len(split_question(f"{question}\n\n{paste}").query) < 1000
+
+
+def test_every_question_of_the_evaluation_cases_stays_in_one_span() -> None:
+    folder = Path(__file__).resolve().parents[4] / "shared" / "eval"
+    if not (folder / "evalload.py").exists():
+        pytest.skip("the evaluation cases (../shared/eval) are not here")
+    load = runpy.run_path(str(folder / "evalload.py"))["load"]
+    extra = []
+    for path in sorted((folder / "dev").glob("*.jsonl")):
+        if path.name.endswith(".docs.jsonl"):
+            continue
+        for case in load(str(path)):
+            text, question = case["messages"][-1]["content"], case["question"]
+            split = split_question(text)
+            assert _covered(text, question, split.asks), case["id"]
+            assert question in split.query or len(text) < WHOLE_BYTES, case["id"]
+            extra.append(_kept(split.asks) - len(question))
+    assert sum(extra) / len(extra) < 100
+    assert max(extra) < 2000
 
 
 def test_sections_that_instruct_stay() -> None:
