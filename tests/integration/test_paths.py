@@ -1,8 +1,12 @@
 """Every other path under /v1/ is relayed both ways, and never held whole."""
 
+import socket
+import time
+from urllib.parse import urlsplit
+
 import pytest
 
-from tests.integration.client import Headers, opened, send
+from tests.integration.client import Headers, eventually, opened, raw, send
 from tests.integration.conftest import BODY_MB, Gateway, Line
 from tests.upstreams import Upstream
 from tests.upstreams.routes import AUDIO
@@ -72,6 +76,41 @@ def test_streams_arrive_as_they_are_sent(gateway: Gateway, upstream: Upstream, p
         while received.count(b"\n\n") < 3:  # the upstream goes no further: whoever waits for more waits in vain
             received += reply.read1(65536)
     assert upstream.wait_gone()
+
+
+def test_a_reply_is_never_held_whole(gateway: Gateway, upstream: Upstream) -> None:
+    with opened(gateway.url, "GET", "/files/file-1/content", [("x-behaviour", "flood")]) as reply:
+        assert not eventually(lambda: upstream.answered, timeout_s=1.5)  # a client that does not read holds it up
+        assert len(reply.read()) == 1024 * 65536
+    assert eventually(lambda: upstream.answered)
+
+
+def test_an_upload_is_never_held_whole(gateway: Gateway, upstream: Upstream) -> None:
+    parts = urlsplit(gateway.url)
+    head = b"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((parts.hostname or "", parts.port or 80), 10) as connection:
+        connection.sendall(head + b"half")
+        assert eventually(lambda: upstream.begun)
+        assert upstream.requests == []
+        connection.sendall(b"rest")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert upstream.last.body == b"halfrest"
+
+
+def test_a_client_that_leaves_in_an_upload_ends_it_at_the_upstream(gateway: Gateway, upstream: Upstream) -> None:
+    head = b"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf"
+    with pytest.raises(TimeoutError):
+        raw(gateway.url, head, timeout=0.3)
+    assert eventually(lambda: upstream.begun)
+    assert send(gateway.url, "GET", "/models").status == 200
+    assert [request.method for request in upstream.requests] == ["GET"]
+
+
+def test_connections_that_the_upstream_closes_between_requests(gateway: Gateway, upstream: Upstream) -> None:
+    for _ in range(4):
+        assert send(gateway.url, "POST", "/uploads", [("x-behaviour", "close-after-reply")], b"x").status == 200
+        time.sleep(0.1)
+    assert len(upstream.requests) == 4
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

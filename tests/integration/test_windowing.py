@@ -188,7 +188,7 @@ def test_images_and_marked_parts_stay(warm_gateway: Gateway, upstream: Upstream)
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 50}}
     marked = {"type": "text", "text": "Rules: " + "be exact. " * 20, "cache_control": {"type": "ephemeral"}}
     parts = [image, {"type": "text", "text": DOCUMENT}, {"type": "text", "text": QUESTION}]
-    messages = [{"role": "user", "content": [marked]}, {"role": "user", "content": parts}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [marked]}, {"role": "user", "content": parts}]
     assert_decided(post_chat(warm_gateway.url, body_of(messages)), "applied", "relevance")
     first, last = forwarded(upstream)
     assert first["content"] == [marked]

@@ -142,6 +142,18 @@ async def _endless(exchange: Exchange) -> None:
         await asyncio.sleep(0.01)
 
 
+async def _flood(exchange: Exchange) -> None:
+    piece = b"x" * 65536
+    await exchange.head(200, [(b"Content-Type", b"audio/mpeg"), (b"Content-Length", b"%d" % (1024 * len(piece)))])
+    for _ in range(1024):
+        await exchange.raw(piece)
+
+
+async def _close_after_reply(exchange: Exchange) -> None:
+    await route(exchange)
+    await exchange.hang_up()
+
+
 async def _odd_json(exchange: Exchange) -> None:
     await exchange.whole(200, ODD_JSON, ODD_HEADERS)
 
@@ -210,6 +222,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "bytewise": _bytewise,
     "crlf": _crlf,
     "endless": _endless,
+    "flood": _flood,
+    "close-after-reply": _close_after_reply,
     "odd-json": _odd_json,
     "many-headers": _many_headers,
     "large": _large,

@@ -13,11 +13,11 @@ _STREAM_LIMIT = 1 << 20  # the longest head that is read
 
 
 class Upstream:
-    """Records every request; counts the replies that the other side did not wait for."""
+    """Records every request; counts those begun, those answered to the end, and the clients that left before it."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Recorded] = []
-        self.gone = 0
+        self.begun = self.answered = self.gone = 0
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
@@ -46,7 +46,7 @@ class Upstream:
     def clear(self) -> None:
         """Forget the requests and the counts."""
         self.requests.clear()
-        self.gone = 0
+        self.begun = self.answered = self.gone = 0
 
     def wait_gone(self, count: int = 1, timeout_s: float = 5) -> bool:
         """Return whether that many clients went away before their reply's end, waiting for it."""
@@ -54,6 +54,9 @@ class Upstream:
         while self.gone < count and time.monotonic() < end:
             time.sleep(0.02)
         return self.gone >= count
+
+    def _head_read(self) -> None:
+        self.begun += 1
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -72,7 +75,7 @@ class Upstream:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            while (request := await read_request(reader)) and not writer.is_closing():
+            while (request := await read_request(reader, self._head_read)) and not writer.is_closing():
                 self.requests.append(request)
                 if not await self._answered(request, reader, writer):
                     break
@@ -93,6 +96,7 @@ class Upstream:
         except ConnectionError:
             self.gone += 1
             return False
+        self.answered += 1
         return not writer.is_closing()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,10 +47,11 @@ class Recorded:
             return None
 
 
-async def read_request(reader: asyncio.StreamReader) -> Recorded | None:
-    """Return the next request of a connection, or None at its end."""
+async def read_request(reader: asyncio.StreamReader, begun: Callable[[], None]) -> Recorded | None:
+    """Return the next request of a connection, or None at its end; `begun` is called when its head is there."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
+        begun()
         lines = head[:-4].split(b"\r\n")[1:]
         headers = tuple((name, value.strip()) for name, _, value in (line.partition(b":") for line in lines))
         found = {name.lower(): value for name, value in headers}
