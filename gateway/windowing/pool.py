@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from gateway.windowing.child import Child
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
-from gateway.windowing.window import MAX_BYTES, window
+from gateway.windowing.window import COMMON_MODELS, MAX_BYTES, is_small, window
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
 
 # Up to this many bytes for each token of the trigger, a body is counted in the gateway itself: that takes a
-# millisecond, less than waiting behind another request's window would.
+# millisecond, less than waiting behind another request's window would. Images in the body do not count, as long as
+# they are quickly read.
 _COUNTED_HERE = 4
+_READ_HERE = 4_000_000
+_IMAGE = b";base64,"
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _HEALTHY_SECONDS = 60.0
@@ -41,6 +44,7 @@ class WindowPool:
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child | None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
+        self._counts_here = False
         self._restarts = 0
         self._past_hits = 0
         self._past_misses = 0
@@ -48,8 +52,7 @@ class WindowPool:
     async def start(self) -> None:
         """Begin to start the processes; returns at once."""
         self._tasks = [asyncio.create_task(self._supervise(slot)) for slot in range(len(self._children))]
-        # Loads the vocabulary, off the event loop; whoever counts before that only waits a little longer.
-        self._tasks.append(asyncio.create_task(asyncio.to_thread(_load_vocabulary)))
+        self._tasks.append(asyncio.create_task(self._load_vocabularies()))
 
     async def close(self) -> None:
         """End all processes; requests that still wait are forwarded as they are."""
@@ -85,7 +88,7 @@ class WindowPool:
         Cancelling the caller stops the work.
         """
         deadline = Deadline.after(policy.deadline_ms / 1e3)
-        if len(body) <= _COUNTED_HERE * policy.trigger_tokens or len(body) > MAX_BYTES:
+        if len(body) > MAX_BYTES or is_small(body, policy) or (self._counts_here and _is_light(body, policy)):
             outcome = window(body, policy, None, deadline)
             if outcome.reason is not Reason.WARMING:
                 return outcome
@@ -99,6 +102,12 @@ class WindowPool:
         if child is None:
             return WindowOutcome(Reason.WARMING, detail=self.detail)
         return await child.window(body, policy, deadline)
+
+    async def _load_vocabularies(self) -> None:
+        """Load what counting needs off the event loop, which it would stop for most of a second."""
+        for model in COMMON_MODELS:
+            await asyncio.to_thread(counter_for, model)
+        self._counts_here = True
 
     async def _child(self) -> Child | None:
         """Return a process that is free, waiting for one; None where none is running."""
@@ -160,5 +169,14 @@ class WindowPool:
                 turn.set_result(None)
 
 
-def _load_vocabulary() -> None:
-    counter_for("")
+def _is_light(body: bytes, policy: WindowPolicy) -> bool:
+    """Whether the body without its images is quickly counted."""
+    limit = _COUNTED_HERE * policy.trigger_tokens
+    size = len(body)
+    at = 0 if limit < size <= _READ_HERE else -1
+    while at >= 0 and size > limit:
+        at = body.find(_IMAGE, at)
+        end = body.find(b'"', at) if at >= 0 else -1
+        size -= max(0, end - at)
+        at = end
+    return size <= limit

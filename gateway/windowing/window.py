@@ -19,6 +19,7 @@ from retrieval.tokens import counter_for
 from retrieval.types import Counter, Deadline, DeadlineExceededError, Document, Query, Ranking
 
 MAX_BYTES = 16_000_000  # counting alone takes seconds beyond this: such a body is forwarded as it is
+COMMON_MODELS = ("gpt-4o", "gpt-4")  # one for each vocabulary, to load them before they are needed
 _MIN_SAVING = 0.1  # of the tokens; a smaller one is not worth a changed request
 _TRIES = 6
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from gateway.windowing.frames import Cancel, Job, Reply, State, packed, receive_frame
 from gateway.windowing.types import WindowOutcome
-from gateway.windowing.window import window
+from gateway.windowing.window import COMMON_MODELS, window
 from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
@@ -47,7 +47,7 @@ class Worker:
     def run(self) -> None:
         """Answer jobs for ever; the process ends when the other end of the socket does."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        counter_for("")
+        counter_for(COMMON_MODELS[0])
         self._send(State(ready=False))
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while True:
@@ -67,6 +67,8 @@ class Worker:
         os._exit(0)
 
     def _load(self) -> None:
+        for model in COMMON_MODELS[1:]:
+            counter_for(model)
         try:
             # Imported here: torch takes seconds, in which tokens are counted already.
             from retrieval.embedding import load_embedder  # noqa: PLC0415

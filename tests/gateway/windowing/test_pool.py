@@ -62,11 +62,31 @@ async def counting(pool: WindowPool) -> None:
     await until(lambda: all(child and child.counting for child in pool._children))
 
 
-async def test_small_bodies_need_no_process() -> None:
+async def test_a_body_of_few_bytes_needs_nothing_that_is_loaded() -> None:
     pool = WindowPool(1, 1, NO_MODEL)
     assert (await pool.window(b"anything", POLICY)).reason is Reason.SMALL
-    assert (await pool.window(body(8000), POLICY)).reason is Reason.SMALL
-    assert (await pool.window(body(60_000), POLICY)).reason is Reason.WARMING
+    assert (await pool.window(body(8000), POLICY)).reason is Reason.WARMING
+
+
+async def test_a_light_body_needs_no_process() -> None:
+    async with running() as pool:
+        await until(lambda: pool._counts_here)
+        for child in pool._children:
+            assert child
+            child.counting = False
+        outcome = await pool.window(body(8000), POLICY)
+        assert (outcome.reason, outcome.tokens_original) == (Reason.SMALL, outcome.tokens_forwarded)
+        assert (await pool.window(body(60_000), POLICY)).reason is Reason.WARMING
+
+
+async def test_images_do_not_make_a_body_heavy() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 100_000}}
+    text = {"type": "text", "text": "What is on these pictures?"}
+    pictures = json.dumps({"messages": [{"role": "user", "content": [image, text, image]}]}).encode()
+    async with running() as pool:
+        await until(lambda: pool._counts_here)
+        assert (await pool.window(pictures, POLICY)).reason is Reason.SMALL
+        assert (await pool.window(b'{";base64,' * 3000, POLICY)).reason is Reason.NOT_TEXT
 
 
 async def test_while_the_model_is_not_there_it_counts_and_is_not_ready() -> None:
