@@ -48,6 +48,8 @@ _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w'’.-]*|\b[A-Z]{2,}\d*\b|\b[A-Za-z]*\
 _QUOTED = re.compile(r"[\"“”„«»「」『』《》`]")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？]")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
+_LINE = 200  # characters
+_SURE = 0.7
 _TASKS = ("summary", "title", "translate", "rewrite", "extract", "judge", "count", "compare")
 
 
@@ -81,12 +83,25 @@ def needs_whole_context(query: str, context_tokens: int = 0, instructions: str =
     """Whether a request needs the whole context.
 
     `context_tokens` is the size of what it would be read from. `instructions` is the text of the system messages
-    without reference material: it decides where the user only pastes something and asks nothing.
+    without reference material: it decides where the user only pastes something and asks nothing (pass it where the
+    last user message carries material).
     """
     del context_tokens  # no effect of it was found in the data; the caller knows whether trimming is worth anything
     asks = any(asks_strongly(line) for line in query[: _HEAD + _TAIL].splitlines())
     request = query if asks or not instructions.strip() else instructions
-    return whole_context_probability(request) >= model().threshold
+    return whole_context_probability(request) >= model().threshold or any(map(_orders_whole, _outer_lines(request)))
+
+
+def _outer_lines(request: str) -> list[str]:
+    """The first and last line of a request of several lines: lines of a document may have got between them."""
+    lines = [line for line in request.splitlines() if line.strip()]
+    return [line for line in (lines[0], lines[-1]) if len(line) <= _LINE] if len(lines) > 1 else []
+
+
+def _orders_whole(line: str) -> bool:
+    found = features(line)
+    ordered = any(f"{task}, at once" in found for task in _TASKS) or "about what" in found
+    return ordered and model().probability(found) >= _SURE
 
 
 def features(query: str) -> dict[str, float]:

@@ -131,11 +131,6 @@ def is_turn(line: str) -> bool:
     return bool(_TURN.match(line))
 
 
-def bodies(text: str) -> tuple[Span, ...]:
-    """Give the ascending, disjoint spans that by their form are pasted: files, documents, quotes, JSON."""
-    return _merge(blocks(text))
-
-
 def blocks(text: str) -> list[Block]:
     """Give the blocks of pasted material; their forms are `file...`, `<tag>`, `quote`, `json`, or empty for a fence."""
     headed, plain = _fenced(text)
@@ -274,7 +269,8 @@ def _is_seam(text: str, end: int, block: Block) -> bool:
     return block.start - end <= _MAX_ASIDE and all(begins_material(line) or not _WORD.search(line) for line in lines)
 
 
-def _merge(found: list[Block]) -> tuple[Span, ...]:
+def merge(found: list[Block]) -> tuple[Span, ...]:
+    """Give the ascending, disjoint spans that the blocks cover."""
     merged: list[Span] = []
     for block in sorted(found, key=lambda b: b.start):
         if merged and block.start <= merged[-1][1]:

@@ -9,32 +9,39 @@ read by labels ("Question:"), lines and paragraphs that ask in any language, and
 import re
 from dataclasses import dataclass
 
-from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, PERSONAL, QUESTION_MARK, asks_strongly
+from gateway.windowing.asking import (
+    BREAK,
+    LABEL_LINE,
+    LIST_ITEM,
+    SENTENCE,
+    SHORT,
+    bare,
+    is_decisive,
+    is_personal,
+    paragraphs,
+    search_text,
+    sentences,
+)
+from gateway.windowing.lexicon import asks_strongly
 from gateway.windowing.material import (
     LONG_ASK,
+    REFERENCE_TAG,
     LinePattern,
     Span,
     ask_elements,
     begins_material,
-    bodies,
+    blocks,
     is_turn,
     line_end,
     line_start,
+    merge,
 )
 
 WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a question and nothing else
 _LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
 _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
-_SHORT = 300  # characters of a paragraph that is kept at either end though nothing shows that it asks
-_TERSE = 24  # bytes: "Why?" alone is nothing to search with
 _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 
-_BREAK = re.compile(r"\n[ \t\r]*\n\s*")
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
-_LIST_ITEM = re.compile(
-    r"\s*(?:[-*•](?=\s+[^\s*-])|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S"
-)
-_LABEL_LINE = LinePattern(rf"[ \t]*(?:{ASK_LABEL.pattern}|{BOILERPLATE.pattern})", re.IGNORECASE)
 _ASK_HEADER = LinePattern(
     r"#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
     r"(?:question|query|task|instruction|request|goal|objective|role|format|requirement|rule|guideline"
@@ -59,10 +66,11 @@ def split_question(text: str, elsewhere: int = 0) -> QuestionSplit:
     of up to LONG_ASK characters is taken for a question as a whole, however long (a bug report with its traceback).
     """
     if _is_question_only(text, elsewhere):
-        return QuestionSplit(((0, len(text)),) if text else (), _bare(text))
-    blocks = bodies(text)
-    asks = _join(text, _find_asks(text, blocks))
-    return QuestionSplit(asks, _query(text, asks, loose=not blocks))
+        return QuestionSplit(((0, len(text)),) if text else (), bare(text))
+    found = blocks(text)
+    asks = _join(text, _find_asks(text, merge(found)))
+    loose = all(b.form.startswith("<") and not REFERENCE_TAG.fullmatch(b.form) for b in found)
+    return QuestionSplit(asks, search_text(text, asks, loose=loose))
 
 
 def _is_question_only(text: str, elsewhere: int) -> bool:
@@ -71,15 +79,15 @@ def _is_question_only(text: str, elsewhere: int) -> bool:
     return len(text) <= WHOLE_BYTES and len(text.encode("utf-8", "surrogatepass")) <= WHOLE_BYTES
 
 
-def _find_asks(text: str, blocks: tuple[Span, ...]) -> list[Span]:
-    pasted = sum(end - start for start, end in blocks)
-    edges = [0, *(edge for block in blocks for edge in block), len(text)]
+def _find_asks(text: str, pasted: tuple[Span, ...]) -> list[Span]:
+    size = sum(end - start for start, end in pasted)
+    edges = [0, *(edge for block in pasted for edge in block), len(text)]
     gaps = [_strip(text, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
     asks = ask_elements(text)
     for at, (start, end) in enumerate(gaps):
         outer = at in (0, len(gaps) - 1)
-        limit = (LONG_ASK if pasted >= 2 * (end - start) else _LOOSE_ASK) if outer else _PARAGRAPH
-        if start < end <= start + limit and blocks and (outer or len(gaps) <= _MAX_ASIDES):
+        limit = (LONG_ASK if size >= 2 * (end - start) else _LOOSE_ASK) if outer else _PARAGRAPH
+        if start < end <= start + limit and pasted and (outer or len(gaps) <= _MAX_ASIDES):
             asks.append((start, end))
         elif start < end:
             asks += _ends(text, start, end) if outer else _asides(text, start, end)
@@ -96,7 +104,7 @@ def _inside(text: str) -> list[Span]:
 def _ends(text: str, start: int, end: int) -> list[Span]:
     """Read a long text without recognisable blocks: its first and last paragraphs, and labelled questions within."""
     head = _head(text, start, end)
-    strong = head is not None and _is_decisive(text[head[0] : head[1]])
+    strong = head is not None and is_decisive(text[head[0] : head[1]])
     tail = _tail(text, max(start, head[1] if head else start), end, strong)
     return [span for span in (head, tail, *_asides(text, start, end)) if span]
 
@@ -104,14 +112,14 @@ def _ends(text: str, start: int, end: int) -> list[Span]:
 def _head(text: str, start: int, end: int) -> Span | None:
     """The paragraphs at the beginning that ask, up to the first line that begins a document."""
     stop = start
-    for first, last in _paragraphs(text, start, min(end, start + 2 * _LOOSE_ASK)):
+    for first, last in paragraphs(text, start, min(end, start + 2 * _LOOSE_ASK)):
         line = text[first : line_end(text, first)]
         if begins_material(line) and not _ASK_HEADER.matches(text, first):
             break
         cut = _head_cut(text, first, last, stop == start)
-        if cut == first and stop > start and not is_turn(line) and _is_personal(text[first:last]):
+        if cut == first and stop > start and not is_turn(line) and is_personal(text[first:last]):
             cut = last
-        if cut == first and stop > start and _LIST_ITEM.match(line):
+        if cut == first and stop > start and LIST_ITEM.match(line):
             cut = _list_end(text, first, last)
         stop = cut if cut > first else stop
         if cut < last or stop - start > _LOOSE_ASK:
@@ -122,7 +130,7 @@ def _head(text: str, start: int, end: int) -> Span | None:
 def _list_end(text: str, start: int, end: int) -> int:
     """Where the list items at the beginning of a paragraph end."""
     for line in text[start : min(end, start + _PARAGRAPH)].splitlines(keepends=True):
-        if not _LIST_ITEM.match(line):
+        if not LIST_ITEM.match(line):
             break
         start += len(line)
     return start
@@ -132,23 +140,23 @@ def _head_cut(text: str, start: int, end: int, first: bool) -> int:
     """Where the asking part of a paragraph at the beginning ends; `start` where it does not ask."""
     lines = text[start : min(end, start + _PARAGRAPH)].splitlines(keepends=True)
     if end - start <= _PARAGRAPH and not any(begins_material(line) or is_turn(line) for line in lines[1:]):
-        asks = any(map(asks_strongly, _SENTENCE.split(text[start:end])))
-        return end if asks or (first and end - start <= _SHORT) else start
+        asks = any(map(asks_strongly, SENTENCE.split(text[start:end])))
+        return end if asks or (first and end - start <= SHORT) else start
     at = start
     for line in lines:
         if not asks_strongly(line) or len(line) > _PARAGRAPH or is_turn(line):
             break
         at += len(line)
-    if at == start and first and len(lines[0]) <= _SHORT and len(lines) > 1 and lines[0].rstrip().endswith((":", "：")):
+    if at == start and first and len(lines[0]) <= SHORT and len(lines) > 1 and lines[0].rstrip().endswith((":", "：")):
         return start + len(lines[0])
-    if at == start and not is_turn(lines[0]) and asks_strongly(lines[0][:_SHORT]):
+    if at == start and not is_turn(lines[0]) and asks_strongly(lines[0][:SHORT]):
         return start + _sentence_end(text[start:end])
     return at
 
 
 def _sentence_end(paragraph: str) -> int:
-    match = _SENTENCE.search(paragraph, 20)
-    return match.start() if match and match.start() <= _PARAGRAPH else min(len(paragraph), _SHORT)
+    match = SENTENCE.search(paragraph, 20)
+    return match.start() if match and match.start() <= _PARAGRAPH else min(len(paragraph), SHORT)
 
 
 def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
@@ -157,21 +165,21 @@ def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
     if labelled is not None:
         return labelled
     first = last = end
-    for before, until in reversed(_paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)):
+    for before, until in reversed(paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)):
         begin = _asking_end(text, before, until)
         if first < end and (last - begin > _LOOSE_ASK or not _leads(text, begin, until, first)):
             break
         first, last = begin, last if first < end else until
         if begin > before:
             break
-    if first == end or (answered and not _is_strong(text, (first, last)) and not _LIST_ITEM.match(text, first)):
+    if first == end or (answered and not _is_strong(text, (first, last)) and not LIST_ITEM.match(text, first)):
         return None
     return first, last
 
 
 def _asking_end(text: str, start: int, end: int) -> int:
     """Where the asking part of a paragraph at the end begins: all of a short one, or its last lines."""
-    lines = text[start:end].splitlines() if end - start <= 2 * _SHORT else []
+    lines = text[start:end].splitlines() if end - start <= 2 * SHORT else []
     if lines and not any(begins_material(line) or is_turn(line) for line in lines[:-1]):
         return start
     return _tail_line(text, start, end)[0]
@@ -182,20 +190,15 @@ def _leads(text: str, start: int, end: int, following: int) -> bool:
     line = text[max(start, line_start(text, end)) : end]
     if is_turn(line) or begins_material(text[start : line_end(text, start)]):
         return False
-    hangs = _LIST_ITEM.match(text, following) is not None
-    if asks_strongly(line) or (hangs and (_LIST_ITEM.match(text, start) is not None or line.endswith((":", "：")))):
+    hangs = LIST_ITEM.match(text, following) is not None
+    if asks_strongly(line) or (hangs and (LIST_ITEM.match(text, start) is not None or line.endswith((":", "：")))):
         return True
-    return _is_personal(text[start:end])
-
-
-def _is_personal(part: str) -> bool:
-    """Whether a short paragraph speaks of the user or to the assistant, as what leads to a question does."""
-    return len(part) <= 2 * _SHORT and PERSONAL.search(part) is not None
+    return is_personal(text[start:end])
 
 
 def _labelled_tail(text: str, start: int, end: int) -> Span | None:
     window = max(start, end - LONG_ASK)
-    labels = [m.start() for m in _LABEL_LINE.find(text, window, end)]
+    labels = [m.start() for m in LABEL_LINE.find(text, window, end)]
     if not labels:
         return None
     if len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2:
@@ -209,49 +212,30 @@ def _tail_line(text: str, start: int, end: int) -> Span:
     while at > start and end - at < _LOOSE_ASK:
         before = line_start(text, at - 1)
         line = text[before:at]
-        if is_turn(line) or not (asks_strongly(line) or _LIST_ITEM.match(line)):
+        if is_turn(line) or not (asks_strongly(line) or LIST_ITEM.match(line)):
             break
         at = before
     at = max(at, start)
     if end - at <= _PARAGRAPH:
         return at, end
-    cuts = [m.end() for m in _SENTENCE.finditer(text, end - _PARAGRAPH, end) if m.end() < end]
+    cuts = [m.end() for m in SENTENCE.finditer(text, end - _PARAGRAPH, end) if m.end() < end]
     return (cuts[0] if cuts else end - _PARAGRAPH), end
 
 
 def _asides(text: str, start: int, end: int) -> list[Span]:
     """Labelled questions and instruction sections in the middle, where there are few."""
-    found = [m.start() for pattern in (_LABEL_LINE, _ASK_HEADER) for m in pattern.find(text, start, end)]
+    found = [m.start() for pattern in (LABEL_LINE, _ASK_HEADER) for m in pattern.find(text, start, end)]
     if len(found) > _MAX_ASIDES:
         return []
     spans = []
     for at in found:
-        match = _BREAK.search(text, line_end(text, at) + 2, end)
+        match = BREAK.search(text, line_end(text, at) + 2, end)
         spans.append((at, min(match.start() if match else end, at + _PARAGRAPH)))
     return spans
 
 
-def _paragraphs(text: str, start: int, end: int) -> list[Span]:
-    edges = [start, *(edge for m in _BREAK.finditer(text, start, end) for edge in m.span()), end]
-    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if text[a:b].strip()]
-
-
 def _is_strong(text: str, span: Span) -> bool:
-    return any(map(asks_strongly, _sentences(text[span[0] : span[1]])))
-
-
-def _is_decisive(part: str) -> bool:
-    """Whether a text asks where it begins or ends (before a list); inside, a document's own questions stand."""
-    sentences = _sentences(part)
-    while len(sentences) > 1 and _LIST_ITEM.match(sentences[-1]):
-        sentences.pop()
-    if is_turn(part) and not ASK_LABEL.match(part.lstrip()):
-        return QUESTION_MARK.search(sentences[-1]) is not None
-    return asks_strongly(sentences[0]) or asks_strongly(sentences[-1])
-
-
-def _sentences(part: str) -> list[str]:
-    return [s for line in part.splitlines() for s in _SENTENCE.split(line) if s.strip()] or [part]
+    return any(map(asks_strongly, sentences(text[span[0] : span[1]])))
 
 
 def _strip(text: str, start: int, end: int) -> Span:
@@ -270,39 +254,3 @@ def _join(text: str, spans: list[Span]) -> tuple[Span, ...]:
         else:
             joined.append((start, end))
     return tuple(joined)
-
-
-def _query(text: str, asks: tuple[Span, ...], *, loose: bool) -> str:
-    """The text to search with: a labelled question alone, else what evidently asks, else all spans.
-
-    Where no block of material gives the question away (`loose`), a span may have paragraphs of the document in it.
-    """
-    for start, end in reversed(asks):
-        labels = list(_LABEL_LINE.find(text, start, end))
-        if labels and text[labels[-1].end() : end].strip():
-            return _bare(text[labels[-1].end() : end])
-    parts = [text[start:end] for start, end in asks]
-    asking = list(filter(None, map(_asking_paragraphs, parts))) if loose else list(filter(_is_decisive, parts))
-    if loose and asking and sum(len(part.encode("utf-8", "replace")) for part in asking) < _TERSE:
-        asking = [part for part in parts if len(part) <= _PARAGRAPH]
-    return "\n".join(map(_bare, asking or [part for part in parts if len(part) <= _SHORT] or parts))
-
-
-def _asking_paragraphs(part: str) -> str:
-    """The paragraphs of a span that ask, with the lists that follow them."""
-    found: list[str] = []
-    asked = False
-    for start, end in _paragraphs(part, 0, len(part)):
-        paragraph = part[start:end]
-        listed = asked and _LIST_ITEM.match(paragraph) is not None
-        asked = listed or (_is_decisive(paragraph) and not begins_material(paragraph.split("\n", 1)[0]))
-        if asked:
-            found.append(paragraph)
-    return "\n\n".join(found)
-
-
-def _bare(text: str) -> str:
-    """Without a label or a phrase like "Based on the text above:" before the question."""
-    text = ASK_LABEL.sub("", text.strip(), count=1) if ASK_LABEL.match(text.strip()) else text.strip()
-    phrase = BOILERPLATE.match(text)
-    return text[phrase.end() :].strip() or text if phrase else text
