@@ -11,7 +11,9 @@ from gateway.windowing.frames import Cancel, Frame, Job, Reply, State, packed, r
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from retrieval.types import Deadline
 
-GRACE_SECONDS = 2.0  # after a job's deadline or cancellation, for the process to come to a point where it looks
+# After a job's deadline or cancellation, for the process to come to a point where it looks. Long: on a busy machine one
+# batch of embeddings can take seconds, and a new process is without its model for longer than that.
+GRACE_SECONDS = 15.0
 _CLOSE_SECONDS = 2.0
 _MAX_FRAME = 1 << 20  # of the stream reader's buffer, not of a frame
 _ROOT = Path(__file__).parents[2]
@@ -128,4 +130,7 @@ class Child:
 def _environment() -> dict[str, str]:
     """Return the process's environment: it finds the same packages as the gateway."""
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
-    return {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+    # OpenMP's threads spin while they wait for each other: with other work on the cores that makes embedding five
+    # times slower (measured), and takes the cores from the relay.
+    defaults = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+    return {**defaults, **os.environ, "PYTHONPATH": path}
