@@ -5,8 +5,8 @@ project's own phrases are always in training; they were written with the errors 
 figures flatter the model somewhat.
 """
 
-import importlib.util
 import re
+import runpy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -59,24 +59,23 @@ def _at_threshold(probabilities: NDArray[np.float64]) -> Judge:
     return lambda i: bool(probabilities[i] >= THRESHOLD)
 
 
-def _long() -> None:
-    """Send the real messages of dev_long through the split and the shipped model."""
-    spec = importlib.util.spec_from_file_location("evalload", EVAL / "evalload.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    right: dict[str, list[bool]] = {"whole": [], "lookup": []}
-    for case in module.load(str(EVAL / "requests" / "dev_long.jsonl")):
-        right[case["label"]].append(_decide(case["messages"]) == (case["label"] == "whole"))
-    for label, votes in right.items():
-        print(f"long prompts, {label}: {sum(votes)} of {len(votes)} right (shipped model, real messages)")
+def _real_messages() -> None:
+    """Send the real messages of all cases and of dev_long through the split and the shipped model."""
+    load = runpy.run_path(str(EVAL / "evalload.py"))["load"]
+    cases = [c for path in sorted((EVAL / "dev").glob("*.jsonl")) if "docs" not in path.name for c in load(str(path))]
+    whole = sum(_decide(case["messages"]) for case in cases)
+    print(f"real messages, shipped model: {whole} of {len(cases)} evaluation cases taken for whole")
+    long = list(load(str(EVAL / "requests" / "dev_long.jsonl")))
+    for label in ("whole", "lookup"):
+        votes = [_decide(case["messages"]) == (label == "whole") for case in long if case["label"] == label]
+        print(f"real messages, shipped model: {sum(votes)} of {len(votes)} long {label} prompts right")
 
 
 def _decide(messages: Sequence[dict[str, Any]]) -> bool:
     *others, last = messages
-    query = split_question(last["content"], sum(len(m["content"]) for m in others)).query
-    instructions = "\n".join(m["content"] for m in others if m["role"] == "system" and len(m["content"]) < 6000)
+    texts = [m.get("content") or "" for m in others]
+    query = split_question(last["content"], sum(map(len, texts))).query
+    instructions = "\n".join(m["content"] for m in others if m["role"] == "system" and len(m["content"]) < 7000)
     return needs_whole_context(query, 0, instructions)
 
 
@@ -91,7 +90,7 @@ def _speed(data: Sequence[Example]) -> None:
 def main() -> None:
     data = examples()
     _table(data)
-    _long()
+    _real_messages()
     _speed(data)
 
 

@@ -11,7 +11,7 @@ from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE, PERSONAL, QUESTION
 from gateway.windowing.material import LinePattern, Span, begins_material, is_turn
 
 SHORT = 300  # characters of a paragraph that is kept at either end though nothing shows that it asks
-_TERSE = 24  # bytes: "Why?" alone is nothing to search with
+_TERSE = 12  # bytes: "Why?" alone is nothing to search with
 _LEAD = 40  # characters within which a bare verb ("Traduis ...") makes a sentence a request
 _PARAGRAPH = 1_500
 
@@ -80,7 +80,7 @@ def _outermost(parts: list[str]) -> list[str]:
     last = [parts[-1][a:b] for a, b in paragraphs(parts[-1], 0, len(parts[-1]))]
     head = _leading(first)
     if len(parts) == 1 and len(head) == len(first):
-        return ["\n\n".join(head)]
+        return ["\n\n".join([*head[:-1], _last_words(head[-1])])]
     return ["\n\n".join(found) for found in (head, _closing(last)) if found]
 
 
@@ -129,6 +129,8 @@ def _asks_alone(paragraph: str) -> bool:
 
 def bare(text: str) -> str:
     """Give the text without a label or a phrase like "Based on the text above:" before the question."""
-    text = ASK_LABEL.sub("", text.strip(), count=1) if ASK_LABEL.match(text.strip()) else text.strip()
+    text = text.strip()
+    label = ASK_LABEL.match(text)
+    text = text[label.end() :].strip() if label else text
     phrase = BOILERPLATE.match(text)
     return text[phrase.end() :].strip() or text if phrase else text

@@ -93,9 +93,13 @@ def needs_whole_context(query: str, context_tokens: int = 0, instructions: str =
 
 
 def _outer_lines(request: str) -> list[str]:
-    """The first and last line of a request of several lines: lines of a document may have got between them."""
+    """The lines of a longer request which may be the whole of it: lines of a document may have got next to them.
+
+    That is the last line, and the first unless the last asks a question (a bug report ends with one).
+    """
     lines = [line for line in request.splitlines() if line.strip()]
-    return [line for line in (lines[0], lines[-1]) if len(line) <= _LINE] if len(lines) > 1 else []
+    outer = lines[-1:] if len(lines) < 2 or QUESTION_MARK.search(lines[-1]) else [lines[0], lines[-1]]
+    return [line for line in outer if len(line) <= _LINE and len(lines) > 1]
 
 
 def _orders_whole(line: str) -> bool:

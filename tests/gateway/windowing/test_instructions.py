@@ -127,3 +127,11 @@ def test_spans_are_ascending_disjoint_and_within(pieces: list[str]) -> None:
     edges = [edge for span in reference_spans(text) for edge in span]
     assert edges == sorted(edges)
     assert all(0 <= edge <= len(text) for edge in edges)
+
+
+@pytest.mark.parametrize(
+    "unit", ["<doc>", "```\n", "{\n", "\n", "Context:\n", "- you must\n", "# a.py\n```\n", "Document 1\n"]
+)
+def test_repeated_boundaries_take_linear_work(unit: str) -> None:
+    text = unit * (200_000 // len(unit))
+    assert all(0 <= start < end <= len(text) for start, end in reference_spans(text))

@@ -168,3 +168,9 @@ def test_any_text_gets_a_probability(text: str) -> None:
 def test_shipped_model_has_weights_for_both_sides() -> None:
     assert model().weights["summary"] > 0 > model().weights["opens as a question"]
     assert 0.3 <= model().threshold <= 0.5
+
+
+def test_an_order_next_to_lines_of_the_document_counts() -> None:
+    line = "- **Rules**: see `rules.md` for the list of files that match"
+    assert needs_whole_context(f"{line}\n{line}\nTranslate the text into Polish.")
+    assert needs_whole_context(f"Summarise the text.\n{line}\n{line}")

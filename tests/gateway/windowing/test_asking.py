@@ -1,0 +1,67 @@
+"""The search text of a message: the question, and nothing of the document next to it."""
+
+import pytest
+
+from gateway.windowing.asking import bare, is_decisive, is_personal, search_text
+
+
+def _search(text: str, *spans: str, loose: bool = True) -> str:
+    return search_text(text, tuple((text.index(s), text.index(s) + len(s)) for s in spans), loose=loose)
+
+
+def test_a_label_wins_over_all_else() -> None:
+    text = "Use the text.\n\nLong text. Is it? Yes.\n\nQuestion: who came?"
+    assert _search(text, "Use the text.", "Question: who came?") == "who came?"
+
+
+def test_keys_of_code_are_no_labels() -> None:
+    text = "query: str = Field()\n\nWho calls this?"
+    assert _search(text, text) == "Who calls this?"
+
+
+@pytest.mark.parametrize(
+    "text", ["Q: who came?", "**Question:** who came?", "问题：who came?", "Based on the text above: who came?"]
+)
+def test_bare_drops_labels_and_phrases(text: str) -> None:
+    assert bare(text) == "who came?"
+
+
+def test_paragraphs_of_the_document_are_left_out() -> None:
+    text = "Who paid the bill?\n\nThe bill came late. Was it high? It was.\n\nThey left at noon."
+    assert _search(text, text) == "Who paid the bill?"
+
+
+def test_lines_of_the_document_above_the_question_are_left_out() -> None:
+    text = "    return value\n}\nWhat does it return?"
+    assert _search(text, text) == "What does it return?"
+
+
+def test_lists_stay_with_what_they_belong_to() -> None:
+    text = "Which is right?\n\nA) one\nB) two"
+    assert _search(text, text) == text
+
+
+def test_a_terse_question_takes_what_leads_to_it() -> None:
+    text = "My build stops at the linker.\n\nWhy?"
+    assert _search(text, text) == text
+
+
+def test_a_span_beside_marked_documents_is_taken_whole() -> None:
+    text = "It fails on load\n\nThe trace is long.\n\nWhich function is wrong?"
+    assert _search(text, text, loose=False) == text
+
+
+def test_turns_of_a_chat_are_decisive_only_with_a_question() -> None:
+    assert not is_decisive("Ana: please come")
+    assert is_decisive("Ana: can you come?")
+
+
+def test_personal_paragraphs_are_short() -> None:
+    assert is_personal("I tried it twice.")
+    assert not is_personal("It was tried twice.")
+    assert not is_personal("I tried it. " * 100)
+
+
+def test_nothing_to_search_with() -> None:
+    assert search_text("", (), loose=True) == ""
+    assert search_text("\n\n", ((0, 2),), loose=True) == ""
