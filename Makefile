@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-http bench-retrieval bench-intent clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ bench-relay: $(READY)  ## added time and requests/s of a small prompt, beside a 
 
 bench-added: $(READY)  ## added time at 8K, 32K and 128K tokens
 	$(BIN)/python -m benchmarks.bench_added
+
+bench-beside: $(READY)  ## small requests beside windowing, and memory
+	$(BIN)/python -m benchmarks.bench_beside
 
 bench-http: $(READY)  ## HTTP clients behind a bare relay (the measurement of decision 1)
 	$(BIN)/python -m benchmarks.http_clients
