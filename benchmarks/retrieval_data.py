@@ -1,19 +1,23 @@
 """Evaluation cases as the retrieval package sees them, and what counts as kept evidence."""
 
 import importlib.util
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from retrieval import Chunk, Document, Mask, Query
+from gateway.windowing.conversation import read
+from gateway.windowing.counting import tally
+from gateway.windowing.protect import Plan, plan
+from retrieval import Chunk, Deadline, Document, Mask, Query, counter_for
 
+_WINDOW = 2000  # by which the gateway plans how many recent turns an agent keeps
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "eval"
-_NOTE = 300  # characters of a tool call that name its result
-_RECENT = 3  # turns before the question that go with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Case:
     documents: tuple[Document, ...]
     query: Query
     evidence: tuple[str, ...]
+    protected: tuple[bool, ...]  # evidence that the gateway forwards whatever is ranked
+    share: float  # of the window that is left for what is ranked
+
+    def budget(self, window: int) -> int:
+        """The tokens of a window that ranked chunks may fill."""
+        return int(self.share * window)
 
 
 @cache
@@ -48,41 +58,59 @@ def load_cases(source: str, limit: int = 0, seed: int = 1, least_tokens: int = 6
     raw = [c for c in _loader().load(str(DATA / "dev" / f"{source}.jsonl")) if c["tokens"] >= least_tokens]
     random.Random(seed).shuffle(raw)  # noqa: S311 - a repeatable order, no secret
     cases = (_case(c) for c in raw)
-    return [case for case in cases if case.evidence][: limit or None]
+    return list(islice((case for case in cases if case and case.evidence), limit or None))
 
 
-def _case(raw: dict[str, Any]) -> Case:
-    evidence = raw.get("evidence_sentence") or raw.get("evidence") or []
-    messages = raw["messages"]
-    recent = [m["content"] for m in messages[:-1] if m["role"] != "system" and isinstance(m.get("content"), str)]
+def _case(raw: dict[str, Any]) -> Case | None:
+    """Plan the request as the gateway does; None where it would not trim it."""
+    conversation = read(json.dumps({"messages": raw["messages"]}).encode())
+    planned = (
+        plan(conversation, tally(conversation, counter_for(None), Deadline.after(60)), window_tokens=_WINDOW)
+        if conversation
+        else None
+    )
+    if planned is None or not planned.documents:
+        return None
+    kept = list(_protected(planned))
+    wanted = [
+        e for e in raw.get("evidence_sentence") or raw.get("evidence") or [] if not _only_in_a_call(e, planned, kept)
+    ]
     return Case(
         source=raw["source"],
         id=raw["id"],
         group=f"{raw['source']}:{raw.get('doc_id') or raw.get('qid') or raw['id']}",
         tokens=raw["tokens"],
-        documents=tuple(_documents(messages, raw["question"])),
-        query=Query(raw["question"], tuple(text[-1000:] for text in recent[-_RECENT:] if len(text) < 4000)),
-        evidence=tuple(evidence),
+        documents=planned.documents,
+        query=planned.query,
+        evidence=tuple(wanted),
+        protected=tuple(any(e in text for text in kept) for e in wanted),
+        share=max(0.0, planned.window_tokens / _WINDOW),
     )
 
 
-def _documents(messages: Sequence[dict[str, Any]], question: str) -> Iterator[Document]:
-    calls: dict[str, str] = {}
-    for number, message in enumerate(messages):
-        for call in message.get("tool_calls") or []:
-            function = call["function"]
-            calls[call["id"]] = f"{function['name']} {function['arguments']}"[:_NOTE]
-            yield Document(function["arguments"], "assistant", number, function["name"])
-        content = message.get("content") or ""
-        name = calls.get(message.get("tool_call_id", ""), "")
-        parts = content.rsplit(question, 1) if number == len(messages) - 1 else [content]
-        yield from (Document(part, message["role"], number, name) for part in parts if part.strip())
+def _protected(planned: Plan) -> Iterator[str]:
+    """Yield what the gateway forwards whatever is ranked."""
+    for message in planned.conversation.messages:
+        if message.index not in planned.pinned:
+            continue
+        for text in message.texts:
+            at = 0
+            for region in (r for r in planned.regions if r.text.key == text.key):
+                yield text.value[at : region.start]
+                at = region.end
+            yield text.value[at:]
+
+
+def _only_in_a_call(evidence: str, planned: Plan, kept: list[str]) -> bool:
+    """Tell whether evidence stands in a tool call's arguments alone: it stays with its result, no chunk holds it."""
+    return not any(evidence in text for text in chain(kept, (d.text for d in planned.documents)))
 
 
 def kept_share(case: Case, chunks: Sequence[Chunk], keep: Mask) -> float:
     """Return the share of evidence strings that stand whole in a run of adjacent kept chunks of one document."""
     runs = list(kept_runs(case, chunks, keep))
-    return sum(any(e in run for run in runs) for e in case.evidence) / len(case.evidence)
+    found = [there or any(e in run for run in runs) for e, there in zip(case.evidence, case.protected, strict=True)]
+    return sum(found) / len(found)
 
 
 def kept_runs(case: Case, chunks: Sequence[Chunk], keep: Mask) -> Iterator[str]:

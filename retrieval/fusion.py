@@ -1,22 +1,109 @@
-"""Weighs the signals into one score a chunk."""
+"""Weighs the signals of a chunk into one score: gradient-boosted trees, trained on labelled requests.
+
+The trees are data (fusion.json, which says how to make it again); here they are only evaluated, all chunks and all
+trees at once. Features are the signals made comparable between requests: scaled by their best, and by rank.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from retrieval.signals import Signals, scaled
+from retrieval.signals import Signals, scaled, shifted
 from retrieval.types import Floats
 
-# Set by hand: good enough to draw the shortlist, and all there is when nothing was learned.
-_SHORTLIST = {"words": 1.0, "grams": 0.6, "coverage": 0.5, "heading": 0.5, "recent": 0.15}
+Ints = npt.NDArray[np.int32]
+_SCALED = ("words", "grams", "rarest", "coverage", "heading", "recent", "recent_rarest", "hop", "first", "phrases",
+           "rest", "feedback", "document_best", "heading_best")  # fmt: skip
+_RANKED = ("first", "words", "grams", "recent", "hop", "phrases", "rest", "feedback", "document_best")
+_AS_IS = ("coverage", "heading_coverage", "grams", "tokens", "total", "place", "from_end", "messages_from_end",
+          "first_of_document", "role_user", "role_assistant", "role_tool", "role_system", "digits", "capitals", "marks",
+          "asks", "query_words", "query_found", "query_heading", "tool_share", "documents", "asks_number",
+          "dense")  # fmt: skip
+_AROUND = (1, -1, 2, -2)  # neighbours whose first picture is looked at one by one
+_WINDOW = 3  # and summed up to this distance
+FEATURES = (
+    *(f"scaled {name}" for name in _SCALED),
+    *(f"rank {name}" for name in _RANKED),
+    *_AS_IS,
+    *(f"first at {distance:+d}" for distance in _AROUND),
+    "first around",
+)
 
 
-def shortlist_score(signals: Signals) -> Floats:
-    """Return the score by which chunks are shortlisted for the costly stages, float32[n]."""
-    total = sum((weight * scaled(signals[name]) for name, weight in _SHORTLIST.items()), np.float32(0))
-    return np.asarray(total, dtype=np.float32)
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Complete binary trees: `feature` and `threshold` [trees, 2^depth - 1] by level, `value` [trees, 2^depth].
+
+    A value above the threshold goes right. An unknown one (NaN) goes left, except at nodes that look at the column
+    after the last feature: the dense score again, where unknown counts as infinite.
+    """
+
+    feature: Ints
+    threshold: Floats
+    value: Floats
+    base: float
+
+    def score(self, features: Floats) -> Floats:
+        """Return the sum of the trees' leaves for each row of features[n, len(FEATURES)]: log-odds, float32[n]."""
+        dense = features[:, FEATURES.index("dense")]
+        columns = np.concatenate((features, np.where(np.isnan(dense), np.inf, dense)[:, None]), axis=1)
+        trees, inner = self.feature.shape
+        tree = (np.arange(trees, dtype=np.int32) * inner)[None, :]
+        row = (np.arange(len(columns), dtype=np.int32) * columns.shape[1])[:, None]
+        node = np.zeros((len(columns), trees), dtype=np.int32)
+        for _ in range((inner + 1).bit_length() - 1):
+            at = tree + node
+            seen = columns.take(row + self.feature.take(at))
+            node = 2 * node + 1 + (seen > self.threshold.take(at))
+        leaf = np.arange(trees, dtype=np.int32) * (inner + 1) + node - inner
+        return np.asarray(self.value.take(leaf).sum(axis=1) + self.base, dtype=np.float32)
 
 
-def fuse(signals: Signals) -> Floats:
-    """Return the final score of each chunk from all its signals, float32[n]; an absent dense score is NaN."""
-    dense = np.nan_to_num(signals["dense"], nan=0.0) if "dense" in signals else np.float32(0)
-    base = shortlist_score(signals) + 0.4 * scaled(signals["hop"]) + dense
-    return np.asarray(base, dtype=np.float32)
+def feature_matrix(signals: Signals) -> Floats:
+    """Return the features of each chunk, float32[n, len(FEATURES)]; NaN where the dense score is unknown."""
+    first = scaled(signals["first"])
+    columns = [scaled(signals[name]) for name in _SCALED]
+    columns += [log_rank(signals[name]) for name in _RANKED]
+    columns += [signals[name] for name in _AS_IS]
+    columns += [shifted(first, distance) for distance in _AROUND]
+    around = [shifted(first, side * distance) for distance in range(1, _WINDOW + 1) for side in (1, -1)]
+    return np.stack([*columns, np.sum(around, axis=0)], axis=1).astype(np.float32)
+
+
+def log_rank(scores: Floats) -> Floats:
+    """Return log(1 + place) of each score, the best one's place being 0."""
+    places = np.empty(len(scores), dtype=np.float32)
+    places[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    return np.log1p(places)
+
+
+def probabilities(odds: Floats) -> Floats:
+    """Return log-odds as probabilities."""
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float32)
+
+
+@cache
+def load_forest() -> Forest:
+    """Load the trees that come with the package; raises ValueError when they were made for other features."""
+    data = json.loads(files("retrieval").joinpath("fusion.json").read_text(encoding="utf-8"))
+    if tuple(data["features"]) != FEATURES:
+        raise ValueError(f"fusion.json was made for other features: {data['command']} makes it anew")
+    return parse_forest(data)
+
+
+def parse_forest(data: Mapping[str, Any]) -> Forest:
+    """Return the forest of the stored form: trees as {feature, threshold, value}, a threshold of null being endless."""
+    trees = data["trees"]
+    thresholds = [[np.inf if t is None else t for t in tree["threshold"]] for tree in trees]
+    return Forest(
+        feature=np.array([tree["feature"] for tree in trees], dtype=np.int32),
+        threshold=np.array(thresholds, dtype=np.float32),
+        value=np.array([tree["value"] for tree in trees], dtype=np.float32),
+        base=float(data["base"]),
+    )

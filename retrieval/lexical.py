@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,31 @@ def match(lexicon: Lexicon, weights: Mapping[str, float]) -> Matches:
     flat = lexicon.rows[hit].astype(np.int64) * len(ids) + found[hit]
     counts = np.bincount(flat, minlength=lexicon.size * len(ids)).reshape(lexicon.size, len(ids))
     return Matches(counts.astype(np.float32), lexicon.idf(ids), weight, lexicon.lengths)
+
+
+def phrase_scores(lexicon: Lexicon, text: str) -> Floats:
+    """Return for each row the idf of the query's pairs of neighbouring terms that stand side by side in it."""
+    words = [terms_of(word)[0] for word in WORD.findall(text) if word.casefold() not in STOPWORDS]
+    ids = [lexicon.vocabulary.get(term, -1) for term in words]
+    size = np.int64(max(1, len(lexicon.vocabulary)))
+    pairs = np.unique([a * size + b for a, b in pairwise(ids) if a >= 0 and b >= 0])[:_MAX_TERMS]
+    if not len(pairs) or len(lexicon.terms) < 2:
+        return np.zeros(lexicon.size, dtype=np.float32)
+    here = lexicon.terms[:-1] * size + lexicon.terms[1:]
+    first = np.zeros(int(size), dtype=np.bool_)
+    first[pairs // size] = True
+    spots = np.flatnonzero(first[lexicon.terms[:-1]])
+    spots = spots[np.isin(here[spots], pairs) & (lexicon.rows[spots] == lexicon.rows[spots + 1])]
+    found = np.unique(lexicon.rows[spots] * np.int64(len(pairs)) + np.searchsorted(pairs, here[spots]))
+    value = lexicon.idf((pairs // size).astype(np.int32)) + lexicon.idf((pairs % size).astype(np.int32))
+    rows, columns = found // len(pairs), found % len(pairs)
+    return np.bincount(rows, weights=value[columns], minlength=lexicon.size).astype(np.float32)
+
+
+def weighted_scores(lexicon: Lexicon, weights: Floats) -> Floats:
+    """Return the sum of term weights, float32[vocabulary], over each row, by the square root of its length."""
+    total = np.bincount(lexicon.rows, weights=weights[lexicon.terms], minlength=lexicon.size)
+    return (total / np.sqrt(np.maximum(lexicon.lengths, 8.0))).astype(np.float32)
 
 
 def query_weights(text: str) -> dict[str, float]:

@@ -1,15 +1,35 @@
 """The named scores of every chunk that the fusion weighs: words, characters, place, neighbours, second hop."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
-from retrieval.lexical import Ints, Lexicon, Matches, build_lexicon, gram_scores, match, query_weights
-from retrieval.types import Chunk, Document, Floats, Query
+from retrieval.lexical import (
+    Ints,
+    Lexicon,
+    build_lexicon,
+    gram_scores,
+    match,
+    phrase_scores,
+    query_weights,
+    weighted_scores,
+)
+from retrieval.terms import STOPWORDS, WORD
+from retrieval.types import Chunk, Deadline, Document, Floats, Query
 
 ROLES = ("user", "assistant", "tool", "system")
 Signals = dict[str, Floats]
+_NUMBER = re.compile(
+    r"(?i)\b(?:when|how (?:many|much|long|old|big|large|far)|what (?:year|date|time)|which year)\b"
+    r"|多少|几|何[年人月日]|いつ"
+)
+# Set by hand: the neighbours and the best chunks of this picture are what other signals are made of.
+_FIRST = {"words": 1.0, "grams": 0.6, "coverage": 0.5, "heading": 0.5, "recent": 0.15}
+_FEEDBACK_SOURCES = 8  # chunks whose words make the feedback query
 _HOP_SOURCES = 4  # chunks whose rare words start the second hop
 _HOP_TERMS = 24
 _HOP_MOST = 0.02  # of all chunks: a word in more of them names nothing
@@ -39,6 +59,28 @@ def read_passages(documents: Sequence[Document], chunks: tuple[Chunk, ...]) -> P
     heads = (f"{documents[chunk.document].name} {chunk.heading}".strip() for chunk in chunks)
     row = np.fromiter((rows.setdefault(head, len(rows)) for head in heads), dtype=np.int32, count=len(chunks))
     return Passages(documents, chunks, texts, build_lexicon(texts), build_lexicon(list(rows)), row)
+
+
+def cheap_signals(passages: Passages, query: Query, deadline: Deadline) -> Signals:
+    """Return every signal but the dense one, which is there as NaN; raises DeadlineExceededError between stages."""
+    signals = {**place_signals(passages), **lexical_signals(passages, query)}
+    deadline.check()
+    signals["first"] = first = first_score(signals)
+    signals["hop"] = hop_signal(passages, query, first)
+    signals["rest"] = rest_signal(passages, query, signals["heading"])
+    signals["feedback"] = feedback_signal(passages, first)
+    deadline.check()
+    document = np.array([chunk.document for chunk in passages.chunks], dtype=np.int32)
+    signals["document_best"] = group_best(first, document)
+    signals["heading_best"] = group_best(first, passages.heading_row)
+    signals["dense"] = np.full(passages.size, np.nan, dtype=np.float32)
+    return signals | texture_signals(passages) | request_signals(passages, query, signals)
+
+
+def first_score(signals: Signals) -> Floats:
+    """Return the score that draws the first picture, before anything learned is looked at, float32[n]."""
+    total = sum((weight * scaled(signals[name]) for name, weight in _FIRST.items()), np.float32(0))
+    return np.asarray(total, dtype=np.float32)
 
 
 def place_signals(passages: Passages) -> Signals:
@@ -72,12 +114,79 @@ def lexical_signals(passages: Passages, query: Query) -> Signals:
         "words": matches.bm25(),
         "coverage": matches.coverage(),
         "rarest": matches.rarest(),
+        "phrases": phrase_scores(passages.words, query.text),
         "grams": gram_scores(passages.texts, query.text),
         "heading": over.bm25()[passages.heading_row],
         "heading_coverage": over.coverage()[passages.heading_row],
         "recent": recent.bm25(),
         "recent_rarest": recent.rarest(),
     }
+
+
+def rest_signal(passages: Passages, query: Query, heading: Floats) -> Floats:
+    """Return BM25 without the question's words that stand in the best heading.
+
+    "In the transcript of meeting 4: ..." names a document; which of its passages is asked for say the other words.
+    """
+    weights = query_weights(query.text)
+    if heading.max(initial=0.0) > 0:
+        best = passages.heading_row[int(np.argmax(heading))]
+        inside = set(passages.headings.terms[passages.headings.rows == best].tolist())
+        vocabulary = passages.headings.vocabulary
+        weights = {term: w for term, w in weights.items() if vocabulary.get(term) not in inside}
+    return match(passages.words, weights).bm25()
+
+
+def feedback_signal(passages: Passages, first: Floats) -> Floats:
+    """Return how much each chunk shares the vocabulary of the best ones (Rocchio's pseudo-relevance feedback)."""
+    best = np.argsort(-first, kind="stable")[:_FEEDBACK_SOURCES]
+    lexicon = passages.words
+    inside = np.isin(lexicon.rows, best)
+    counts = np.bincount(lexicon.terms[inside], minlength=len(lexicon.vocabulary))
+    idf = lexicon.idf(np.arange(len(lexicon.vocabulary), dtype=np.int32))
+    weights = np.sqrt(counts).astype(np.float32) * idf * (lexicon.frequency > 1)
+    return weighted_scores(lexicon, weights)
+
+
+def texture_signals(passages: Passages) -> Signals:
+    """Return what the chunks' characters look like: shares of digits, capitals and marks, and if it asks something."""
+    codes = np.frombuffer(
+        "".join(f"{text} " for text in passages.texts).encode("utf-32-le", "surrogatepass"), np.uint32
+    )
+    lengths = np.array([len(text) + 1 for text in passages.texts])
+    starts = np.cumsum(lengths) - lengths
+    kinds = _character_kinds()[np.minimum(codes, 0x7F)]
+    signals: Signals = {}
+    for kind, name in enumerate(("digits", "capitals", "marks"), start=1):
+        share = np.add.reduceat((kinds == kind).astype(np.float32), starts) / lengths if len(starts) else np.empty(0)
+        signals[name] = share.astype(np.float32)
+    signals["asks"] = np.array(["?" in text or "？" in text for text in passages.texts], dtype=np.float32)
+    return signals
+
+
+@cache
+def _character_kinds() -> npt.NDArray[np.uint8]:
+    """Return the kind of each ASCII character: 1 digit, 2 capital, 3 mark, 0 other (and all that is not ASCII)."""
+    kinds = [
+        1 if c.isdigit() else 2 if c.isupper() else 3 if c in "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~" else 0
+        for c in map(chr, range(128))
+    ]
+    return np.array(kinds, dtype=np.uint8)
+
+
+def request_signals(passages: Passages, query: Query, signals: Signals) -> Signals:
+    """Return what holds for the request as a whole, the same number for every chunk."""
+    roles = [document.role for document in passages.documents]
+    content = [word for word in WORD.findall(query.text) if word.casefold() not in STOPWORDS]
+    values = {
+        "query_words": np.log1p(len(content)),
+        "query_found": float(signals["coverage"].max(initial=0.0)),
+        "query_heading": float(signals["heading_coverage"].max(initial=0.0)),
+        "tool_share": roles.count("tool") / max(1, len(roles)),
+        "documents": np.log1p(len(roles)),
+        "asks_number": float(bool(_NUMBER.search(query.text))),
+    }
+    return {name: np.full(passages.size, value, dtype=np.float32) for name, value in values.items()}
 
 
 def hop_signal(passages: Passages, query: Query, first: Floats) -> Floats:
@@ -98,11 +207,19 @@ def hop_signal(passages: Passages, query: Query, first: Floats) -> Floats:
     return match(passages.words, dict(list(weights.items())[:_HOP_TERMS])).bm25()
 
 
-def neighbours(scores: Floats, distance: int) -> Floats:
-    """Return the better of the two scores that many chunks away, 0 beyond the ends."""
-    padded = np.pad(scores, distance)
-    best: Floats = np.maximum(padded[: -2 * distance], padded[2 * distance :])
-    return best
+def shifted(scores: Floats, distance: int) -> Floats:
+    """Return for each chunk the score of the one that many places before it (after it, where negative), else 0."""
+    moved = np.zeros_like(scores)
+    if distance > 0:
+        moved[distance:] = scores[:-distance]
+    else:
+        moved[:distance] = scores[-distance:]
+    return moved
+
+
+def neighbours(scores: Floats) -> Floats:
+    """Return the better of the scores before and after each chunk, 0 beyond the ends."""
+    return np.maximum(shifted(scores, 1), shifted(scores, -1))
 
 
 def group_best(scores: Floats, groups: Ints) -> Floats:
@@ -119,15 +236,3 @@ def scaled(scores: Floats) -> Floats:
     """Return the scores divided by the best of them; all 0 where none is above 0."""
     top = float(scores.max(initial=0.0))
     return scores / top if top > 0 else np.zeros_like(scores)
-
-
-__all__ = [
-    "Matches",
-    "Passages",
-    "Signals",
-    "group_best",
-    "hop_signal",
-    "lexical_signals",
-    "neighbours",
-    "place_signals",
-]
