@@ -1,0 +1,71 @@
+import json
+from importlib.resources import files
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from retrieval.fusion import FEATURES, feature_matrix, load_forest, log_rank, parse_forest, probabilities
+from retrieval.signals import Signals
+
+DENSE = FEATURES.index("dense")
+
+
+def stump(feature: int, threshold: float | None, low: float, high: float) -> dict[str, object]:
+    return {
+        "features": list(FEATURES),
+        "base": 0.5,
+        "trees": [{"feature": [feature], "threshold": [threshold], "value": [low, high]}],
+    }
+
+
+def rows(*dense: float) -> np.ndarray:
+    features = np.zeros((len(dense), len(FEATURES)), dtype=np.float32)
+    features[:, DENSE] = dense
+    return features
+
+
+def test_a_value_above_the_threshold_goes_right() -> None:
+    assert parse_forest(stump(DENSE, 0.3, -1.0, 1.0)).score(rows(0.2, 0.3, 0.4)).tolist() == [-0.5, -0.5, 1.5]
+
+
+def test_an_unknown_dense_score_goes_where_training_sent_it() -> None:
+    assert parse_forest(stump(DENSE, 0.3, -1.0, 1.0)).score(rows(np.nan)).tolist() == [-0.5]
+    assert parse_forest(stump(len(FEATURES), 0.3, -1.0, 1.0)).score(rows(np.nan)).tolist() == [1.5]
+
+
+def test_an_endless_threshold_always_goes_left() -> None:
+    assert parse_forest(stump(DENSE, None, 7.0, 0.0)).score(rows(1e9)).tolist() == [7.5]
+
+
+def reference_score(tree: dict[str, list[float]], row: list[float]) -> float:
+    """Walk one tree by hand."""
+    node = 0
+    while node < len(tree["feature"]):
+        threshold = tree["threshold"][node]
+        seen = row[int(tree["feature"][node])]
+        node = 2 * node + 1 + int(threshold is not None and seen > np.float32(threshold))
+    return tree["value"][node - len(tree["feature"])]
+
+
+@given(arrays(np.float32, (3, len(FEATURES)), elements=st.floats(-10, 10, width=32)))
+def test_the_shipped_trees_agree_with_a_walk_by_hand(features: np.ndarray) -> None:
+    data = json.loads(files("retrieval").joinpath("fusion.json").read_text())
+    scores = load_forest().score(features)
+    for row, score in zip(features, scores, strict=True):
+        padded = [*row.tolist(), float(row[DENSE])]
+        assert np.isclose(data["base"] + sum(reference_score(t, padded) for t in data["trees"]), score, atol=1e-3)
+
+
+def test_probabilities_and_ranks() -> None:
+    assert probabilities(np.zeros(1, dtype=np.float32)).tolist() == [0.5]
+    assert np.allclose(log_rank(np.array([0.1, 0.9, 0.5], dtype=np.float32)), np.log1p([2, 0, 1]))
+
+
+def test_features_have_their_names_and_stay_finite_without_any_match() -> None:
+    names = {name.removeprefix("scaled ").removeprefix("rank ") for name in FEATURES if not name.startswith("first ")}
+    signals: Signals = {name: np.zeros(4, dtype=np.float32) for name in names}
+    matrix = feature_matrix(signals)
+    assert matrix.shape == (4, len(FEATURES))
+    assert np.isfinite(matrix).all()
