@@ -8,6 +8,7 @@ read by labels ("Question:"), lines and paragraphs that ask in any language, and
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.windowing.asking import (
     BREAK,
@@ -40,8 +41,15 @@ from gateway.windowing.material import (
 WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a question and nothing else
 _LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
 _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
+_BRIEF = 160  # characters of a last paragraph that stays though the question stands at the beginning
 _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 
+_RULE = LinePattern(r"[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,}|#{3,}|~{3,})[ \t]*(?=\n)")
+_QUESTION_LABEL = re.compile(
+    r"\W*(?:(?:my|the|user|final)\s+)?(?:questions?|query|q|task|frage|vraag|pregunta|pergunta|domanda|вопрос"
+    r"|问题|問題|質問|질문)\b",
+    re.IGNORECASE,
+)
 _ASK_HEADER = LinePattern(
     r"#{1,6}[ \t]+[*]*(?:(?:your|my|the|final|output|response|answer|user)\s+)?"
     r"(?:question|query|task|instruction|request|goal|objective|role|format|requirement|rule|guideline"
@@ -161,9 +169,9 @@ def _sentence_end(paragraph: str) -> int:
 
 def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
     """The asking text at the end: from the last label, or the last paragraphs (`answered`: the head asks)."""
-    labelled = _labelled_tail(text, start, end)
-    if labelled is not None:
-        return labelled
+    marked = _labelled_tail(text, start, end) or _ruled_tail(text, start, end)
+    if marked is not None:
+        return marked
     first = last = end
     for before, until in reversed(paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)):
         begin = _asking_end(text, before, until)
@@ -172,9 +180,14 @@ def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
         first, last = begin, last if first < end else until
         if begin > before:
             break
-    if first == end or (answered and not _is_strong(text, (first, last)) and not LIST_ITEM.match(text, first)):
-        return None
-    return first, last
+    return None if first == end or (answered and _is_prose(text, first, last)) else (first, last)
+
+
+def _is_prose(text: str, start: int, end: int) -> bool:
+    """Whether nothing shows that the last words ask: long ones, or a chat's, without a word of asking."""
+    if end - start <= _BRIEF and not is_turn(text[start:end]):
+        return False
+    return not _is_strong(text, (start, end)) and not LIST_ITEM.match(text, start)
 
 
 def _asking_end(text: str, start: int, end: int) -> int:
@@ -201,9 +214,18 @@ def _labelled_tail(text: str, start: int, end: int) -> Span | None:
     labels = [m.start() for m in LABEL_LINE.find(text, window, end)]
     if not labels:
         return None
-    if len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2:
+    alone = len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2
+    if alone and _QUESTION_LABEL.match(text, labels[0]):
         return labels[0], end
     return (labels[-1], end) if end - labels[-1] <= _LOOSE_ASK else None
+
+
+def _ruled_tail(text: str, start: int, end: int) -> Span | None:
+    """What follows the last rule (`---`) of a text that has one or two: the user's own mark, not the document's."""
+    rules = [m.end() for m in islice(_RULE.find(text, start, end), 3)]
+    if not 1 <= len(rules) <= 2 or not 0 < end - rules[-1] <= _LOOSE_ASK:
+        return None
+    return _strip(text, rules[-1], end) if text[rules[-1] : end].strip() else None
 
 
 def _tail_line(text: str, start: int, end: int) -> Span:

@@ -204,6 +204,19 @@ def test_what_leads_to_a_short_question_stays() -> None:
     assert "empty list" in split.query
 
 
+def test_a_long_report_below_a_rule_stays() -> None:
+    report = "\n\n".join(f"Part {n} of the report tells what was seen, in many words. " * 5 for n in range(10))
+    text = f"{_chat(400)}\n\n---\n\n{report}"
+    assert _covered(text, report, split_question(text).asks)
+
+
+@pytest.mark.parametrize("wish", ["Svara på svenska.", "Vastaa suomeksi, kiitos.", "Tafadhali jibu kwa Kiswahili."])
+def test_a_brief_wish_at_the_end_stays_in_any_language(wish: str) -> None:
+    for name in ("prose", "documents", "titles", "log", "files"):
+        text = f"Which statement binds a name?\n\n{_PASTES[name]}\n\n{wish}"
+        assert _covered(text, wish, split_question(text).asks), name
+
+
 def test_search_text_leaves_out_a_document_that_follows_the_question() -> None:
     question = "Which statement binds a name?"
     for paste in _PASTES.values():
