@@ -205,7 +205,7 @@ def test_what_leads_to_a_short_question_stays() -> None:
 
 
 def test_a_long_report_below_a_rule_stays() -> None:
-    report = "\n\n".join(f"Part {n} of the report tells what was seen, in many words. " * 5 for n in range(10))
+    report = "\n\n".join(f"Part {n} of the report tells what was seen, in many words." * 5 for n in range(10))
     text = f"{_chat(400)}\n\n---\n\n{report}"
     assert _covered(text, report, split_question(text).asks)
 
