@@ -106,7 +106,7 @@ def _announced(plan: Plan, kept: frozenset[int], values: Values) -> Iterator[tup
     before: dict[tuple[int, int], tuple[Text, int]] = {}
     after: dict[tuple[int, int], tuple[Text, int]] = {}
     for place, count in _missing(len(plan.conversation.messages), kept):
-        text, leads = _host(plan, hosts, place)
+        text, leads = _host(plan, hosts, place, place + count)
         side = before if leads else after
         side[text.key] = (text, count + side[text.key][1] if text.key in side else count)
     for key in before.keys() | after.keys():
@@ -127,22 +127,22 @@ def _missing(count: int, kept: frozenset[int]) -> Iterator[tuple[int, int]]:
             first = at + 1
 
 
-def _host(plan: Plan, hosts: Sequence[Text], place: int) -> tuple[Text, bool]:
-    """Return the kept text that carries the marker of a gap, and whether the marker leads it.
+def _host(plan: Plan, hosts: Sequence[Text], first: int, after: int) -> tuple[Text, bool]:
+    """Return the kept text that carries the marker of a gap (messages first..after-1), and whether the marker leads it.
 
-    The nearest of the texts that may be changed (`hosts`, in order) before the gap, else the nearest after it, else
-    the question's own message. On either side of the question, none from the other side.
+    Of the texts that may be changed (`hosts`, in order) the one directly before the gap, else the one directly after
+    it, else the nearest before, else the nearest after, else the question's own message. On either side of the
+    question, none from the other side.
     """
     question = plan.question
     own = tuple(t for t in plan.conversation.messages[question].texts if t.editable)
-    at = bisect_left(hosts, place, key=lambda t: t.message)
-    if place > question:
-        near = tuple(t for t in hosts[max(0, at - 1) : at] if t.message >= question) or own[-1:]
-        leads = False
-    elif at > 0:
-        near, leads = (hosts[at - 1],), False
-    else:
-        near, leads = tuple(t for t in hosts[:1] if t.message < question) or own[:1], True
-    if not near:
-        raise NoHostError
-    return near[0], leads
+    before = bisect_left(hosts, first, key=lambda t: t.message)
+    earlier = tuple(t for t in hosts[max(0, before - 1) : before] if first < question or t.message >= question)
+    later = tuple(t for t in hosts[before : before + 1] if first > question or t.message < question)
+    choices = [(earlier, False), (later, True), (own[-1:], False) if first > question else (own[:1], True)]
+    if later and later[0].message == after and not (earlier and earlier[0].message == first - 1):
+        choices.insert(0, (later, True))
+    for texts, leads in choices:
+        if texts:
+            return texts[0], leads
+    raise NoHostError

@@ -107,6 +107,13 @@ def test_json_results_carry_no_marker_of_other_messages() -> None:
     assert contents(kept_whole(found, 0, 1, 2, 5))[2] == "[1, 2]"
 
 
+def test_a_gap_after_a_json_result_is_announced_in_the_text_after_it() -> None:
+    found = planned(user(), *STEP, user(), assistant(), user(), assistant(), user("Go on."), LATEST, QUESTION)
+    shown = contents(kept_whole(found, 0, 1, 2, 5, 6, 7))
+    assert shown[0] == REFERENCE[:6000]
+    assert shown[3] == "[… 2 messages omitted …]\n" + REFERENCE[:6000]
+
+
 def test_without_a_text_that_may_carry_the_marker_nothing_is_removed() -> None:
     part = {"type": "text", "text": QUESTION["content"], "annotations": []}
     found = planned(user(), assistant(), {"role": "user", "content": [part]})
