@@ -144,7 +144,7 @@ def test_other_layouts(warm_gateway: Gateway, upstream: Upstream, layout: str) -
     layouts: dict[str, list[dict[str, Any]]] = {
         "question first": [{"role": "user", "content": f"{QUESTION}\n\n{DOCUMENT}"}],
         "system": [
-            {"role": "system", "content": f"{SYSTEM}\n\n{DOCUMENT}\n\nAlways be polite."},
+            {"role": "system", "content": f"{SYSTEM}\n\n<document>\n{DOCUMENT}\n</document>\n\nAlways be polite."},
             {"role": "user", "content": QUESTION},
         ],
         "earlier turn": [
