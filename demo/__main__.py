@@ -79,6 +79,8 @@ def main() -> int:
     except (OpenAIError, ServerDiedError) as error:
         out.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
+    except KeyboardInterrupt:
+        return 130
     show(outcomes, time.monotonic() - began, out)
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
