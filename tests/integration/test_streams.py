@@ -1,11 +1,12 @@
 """Streams: as they are sent, with their usage known, and with a clear end whatever happens."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.integration.client import MODEL, Reply, chat_body, post_chat
-from tests.integration.conftest import Gateway
+from tests.integration.client import CHAT, MODEL, Reply, chat_body, post_chat
+from tests.integration.conftest import Gateway, Line
 from tests.upstreams import Upstream, replies
 
 ASKED: Any = {"include_usage": True}
@@ -122,3 +123,38 @@ def test_a_stream_that_falls_silent_ends_with_an_error_event(gateway: Gateway, u
     assert reply.status == 200
     assert "error" in reply.events()[-1]
     assert upstream.wait_gone()
+
+
+@pytest.mark.parametrize("behaviour", ["usage-beside-choices", "ignore-usage", "one-big-event", "odd-json"])
+def test_streams_of_other_makers_pass_whole(line: Line, behaviour: str) -> None:
+    headers = [("Content-Type", "application/json"), ("x-behaviour", behaviour)]
+    line.same("POST", CHAT, headers, chat_body(stream=True, stream_options=ASKED))
+
+
+def test_usage_beside_choices_is_noted_and_stays(gateway: Gateway, upstream: Upstream) -> None:
+    reply = post_chat(gateway.url, chat_body(stream=True), "usage-beside-choices")
+    assert asked_for_usage(upstream) is True
+    assert reply.events()[-1]["choices"][0]["finish_reason"] == "stop"
+    assert gateway.wait_logged(reply.get("x-gateway-request-id"))["usage"]["completion"] == 12
+
+
+def test_an_upstream_without_usage_is_taken_as_it_is(gateway: Gateway, upstream: Upstream) -> None:
+    reply = post_chat(gateway.url, chat_body(stream=True), "ignore-usage")
+    assert reply.body == usual_stream().body
+    assert gateway.wait_logged(reply.get("x-gateway-request-id"))["usage"] is None
+
+
+def test_a_big_event_and_an_end_without_its_empty_line(gateway: Gateway, upstream: Upstream) -> None:
+    reply = post_chat(gateway.url, chat_body(stream=True), "one-big-event")
+    assert len(reply.body) > 3_000_000
+    assert reply.body.rstrip().endswith(b"data: [DONE]")
+
+
+def test_many_streams_at_once_keep_apart(gateway: Gateway, upstream: Upstream) -> None:
+    def one(number: int) -> bool:
+        text = f"stream number {number} " * 20
+        reply = post_chat(gateway.url, chat_body(text, stream=True), "echo")
+        return "".join(event["choices"][0]["delta"].get("content") or "" for event in reply.events()) == text
+
+    with ThreadPoolExecutor(40) as pool:
+        assert all(pool.map(one, range(120)))

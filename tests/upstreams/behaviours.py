@@ -142,6 +142,33 @@ async def _endless(exchange: Exchange) -> None:
         await asyncio.sleep(0.01)
 
 
+async def _usage_beside_choices(exchange: Exchange) -> None:
+    """Stream as some servers do: usage in the last chunk that has choices, and no chunk of its own for it."""
+    request = exchange.request.json() or {}
+    *pieces, last, done = replies.events({**request, "stream_options": None})
+    chunk = {**json.loads(last.removeprefix(b"data: ")), "usage": replies.usage(request, 12)}
+    await exchange.begin_stream()
+    for piece in (*pieces, replies.event(chunk), done):
+        await exchange.chunk(piece)
+    await exchange.chunk(b"")
+
+
+async def _ignore_usage(exchange: Exchange) -> None:
+    await exchange.begin_stream()
+    for piece in replies.events({**(exchange.request.json() or {}), "stream_options": None}):
+        await exchange.chunk(piece)
+    await exchange.chunk(b"")
+
+
+async def _one_big_event(exchange: Exchange) -> None:
+    data = replies.event({"choices": [{"index": 0, "delta": {"content": "big " * 750_000}}]})
+    await exchange.begin_stream()
+    for start in range(0, len(data), 50_000):
+        await exchange.chunk(data[start : start + 50_000])
+    await exchange.chunk(b"data: [DONE]")  # without the empty line that should end it
+    await exchange.chunk(b"")
+
+
 async def _flood(exchange: Exchange) -> None:
     piece = b"x" * 65536
     await exchange.head(200, [(b"Content-Type", b"audio/mpeg"), (b"Content-Length", b"%d" % (1024 * len(piece)))])
@@ -222,6 +249,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "bytewise": _bytewise,
     "crlf": _crlf,
     "endless": _endless,
+    "usage-beside-choices": _usage_beside_choices,
+    "ignore-usage": _ignore_usage,
+    "one-big-event": _one_big_event,
     "flood": _flood,
     "close-after-reply": _close_after_reply,
     "odd-json": _odd_json,
