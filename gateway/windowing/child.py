@@ -45,21 +45,32 @@ class Child:
     async def run(self) -> None:
         """Start the process and listen to it until it ends; cancelling ends it."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.windowing.worker", str(theirs.fileno()), self._model,
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL, env=_environment(),
-                start_new_session=True,  # a Ctrl-C at the terminal is the gateway's to handle
-            )  # fmt: skip
         try:
+            with theirs:
+                self._process = await self._start(theirs.fileno())
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=_MAX_FRAME)
             while True:
                 self._take(await read_frame(reader))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            self.detail = "a windowing process ended"
+        except (asyncio.IncompleteReadError, OSError) as error:
+            self.detail = f"a windowing process ended or could not be started ({type(error).__name__})"
         finally:
             await self._end()
+            ours.close()
+
+    async def _start(self, descriptor: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway.windowing.worker",
+            str(descriptor),
+            self._model,
+            pass_fds=(descriptor,),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_environment(),
+            start_new_session=True,  # a Ctrl-C at the terminal is the gateway's to handle
+        )
 
     async def window(self, body: bytes, policy: WindowPolicy, deadline: Deadline) -> WindowOutcome:
         """Let the process window the body; it must be free."""

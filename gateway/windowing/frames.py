@@ -65,9 +65,12 @@ def packed(frame: Frame) -> bytes:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame:
-    """Return the next frame; raises asyncio.IncompleteReadError at the end."""
+    """Return the next frame; raises asyncio.IncompleteReadError at the end, ConnectionError for what is no frame."""
     length = int.from_bytes(await reader.readexactly(_LENGTH), "big")
-    return _decoder.decode(await reader.readexactly(length))
+    try:
+        return _decoder.decode(await reader.readexactly(length))
+    except msgspec.MsgspecError as error:
+        raise ConnectionError("not a frame") from error
 
 
 def receive_frame(connection: socket.socket) -> Frame | None:

@@ -72,6 +72,14 @@ async def test_its_end_answers_the_job_and_ends_run() -> None:
         assert not child.counting
 
 
+async def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+    child = Child("/nonexistent", lambda _: None)
+    await child.run()
+    assert not child.counting
+    assert child.detail == "a windowing process ended or could not be started (FileNotFoundError)"
+
+
 async def test_the_environment_of_the_gateway_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert _environment()["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -28,6 +28,13 @@ async def test_frames_arrive_as_they_were_sent(frame: Frame) -> None:
         await read_frame(reader)
 
 
+async def test_what_is_no_frame_is_a_broken_connection() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\x00\x00\x00\x02hi")
+    with pytest.raises(ConnectionError):
+        await read_frame(reader)
+
+
 def test_frames_over_a_socket_in_pieces() -> None:
     ours, theirs = socket.socketpair()
     data = b"".join(map(packed, FRAMES))
