@@ -9,7 +9,7 @@ import pytest
 
 from demo import texts
 from retrieval.tokens import counter_for
-from tests.integration.client import MODEL, Headers, Reply, chat_body, post_chat
+from tests.integration.client import MODEL, Headers, Reply, chat_body, eventually, post_chat, raw
 from tests.integration.conftest import Gateway
 from tests.upstreams import Upstream
 from tests.upstreams.replies import text_of
@@ -227,3 +227,18 @@ def test_many_at_once_are_all_answered(warm_gateway: Gateway, upstream: Upstream
     assert {reply.status for reply in replies} == {200}
     assert {reply.get("x-gateway-reason") for reply in replies} <= {"relevance", "overloaded", "deadline"}
     assert any(reply.get("x-gateway-reason") == "relevance" for reply in replies)
+
+
+def test_a_client_that_leaves_during_windowing_ends_it(warm_gateway: Gateway, upstream: Upstream) -> None:
+    body = chat_body(f"{texts.reference()}\n\n{QUESTION}", model="left-early")
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with pytest.raises(TimeoutError):
+        raw(warm_gateway.url, head + body, timeout=0.03)
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in warm_gateway.log_lines() if line.get("model") == "left-early"]
+
+    assert eventually(lines)
+    assert lines()[0]["client_gone"] is True
+    assert upstream.requests == []
+    assert_decided(post_chat(warm_gateway.url, body_of(MESSAGES)), "applied", "relevance")
