@@ -100,15 +100,24 @@ def read(body: bytes) -> Conversation | None:
     return Conversation(text, array.start, array.end, _string(fields, "model"), messages, tools)
 
 
-def spans(body: str, message: Message) -> tuple[tuple[int, int], ...]:
-    """Return where the JSON string of each of the message's texts stands in the body."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text stands in the body: its JSON string, and the part that holds it (its index among all `parts`)."""
+
+    start: int
+    end: int
+    part: int = 0
+
+
+def places(body: str, message: Message) -> tuple[tuple[Place, ...], tuple[tuple[int, int], ...]]:
+    """Return the place of each of the message's texts, and the start and end of each part of its content."""
     content = locate(body, _MESSAGE, message.start).fields.get("content")
     if content is None or not message.texts:
-        return ()
+        return (), ()
     if not content.opened:
-        return ((content.start, content.end),)
-    found = [part.fields["text"] for part in content.items if part.fields["type"].value == "text"]
-    return tuple((node.start, node.end) for node in found)
+        return (Place(content.start, content.end),), ()
+    texts = [(i, n.fields["text"]) for i, n in enumerate(content.items) if n.fields["type"].value == "text"]
+    return tuple(Place(n.start, n.end, i) for i, n in texts), tuple((n.start, n.end) for n in content.items)
 
 
 def _message(index: int, node: Node) -> Message:
@@ -129,7 +138,7 @@ def _message(index: int, node: Node) -> Message:
         answers=_string(fields, "tool_call_id"),
         name=_string(fields, "name"),
         understood=understood,
-        attachments=bool(parts and parts[1]),
+        attachments=bool((parts and parts[1]) or fields.get("audio")),
         cached=_marked(fields),
     )
 

@@ -139,11 +139,11 @@ def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region,
     """Return what may be trimmed in the last user message, and what it asks."""
     texts = messages[question].texts
     short = [t for t in texts if len(t.value) <= WHOLE_BYTES]
-    if 0 < len(short) < len(texts):
+    if 0 < len(short) < len(texts) and sum(len(t.value) for t in short) <= WHOLE_BYTES:
         # A client that sends parts has already told the pasted document from the question beside it.
         asked = split_question(_BREAK.join(t.value for t in short))
-        regions = [r for t in texts if t not in short for r in _between(t, split_question(t.value).asks)]
-        return tuple(regions), asked.query
+        long = (t for t in texts if len(t.value) > WHOLE_BYTES)
+        return tuple(r for t in long for r in _between(t, split_question(t.value).asks)), asked.query
     joined = _BREAK.join(t.value for t in texts)
     split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
     return tuple(_outside(texts, split.asks)), split.query
@@ -187,12 +187,14 @@ def _regions(message: Message, tokens: Sequence[int]) -> Iterator[Region]:
 
 def _instructions(messages: Sequence[Message], regions: Sequence[Region]) -> Iterator[str]:
     """Yield what the system messages say outside the regions."""
+    of_text: dict[tuple[int, int], list[Region]] = {}
+    for region in regions:
+        of_text.setdefault(region.text.key, []).append(region)
     for text in (t for m in messages if m.role in INSTRUCTING for t in m.texts):
         at = 0
-        for region in regions:
-            if region.text.key == text.key:
-                yield text.value[at : region.start]
-                at = region.end
+        for region in of_text.get(text.key, ()):
+            yield text.value[at : region.start]
+            at = region.end
         yield text.value[at:]
 
 
@@ -216,11 +218,10 @@ def _call_names(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[
     """Yield for each tool result what was called: by its id within its own group, else by its place."""
     for item in items:
         calls = messages[item.first].calls
-        results = messages[item.first + 1 : item.last]
-        for place, result in enumerate(results):
-            own = [c for c in calls if c.id and c.id == result.answers] or list(calls[place : place + 1])
-            if own:
-                yield result.index, f"{own[0].name} {own[0].arguments}"[:_NAME_CHARACTERS]
+        by_id = {call.id: call for call in reversed(calls) if call.id}
+        for result, placed in zip(messages[item.first + 1 : item.last], calls, strict=False):
+            call = by_id.get(result.answers, placed)
+            yield result.index, f"{call.name} {call.arguments}"[:_NAME_CHARACTERS]
 
 
 def _recent(messages: Sequence[Message], question: int) -> Iterator[str]:

@@ -5,21 +5,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.windowing import jsontext
-from gateway.windowing.conversation import Message, Text, spans
+from gateway.windowing.conversation import Text, places
 from gateway.windowing.keep import Kept
 from gateway.windowing.markers import between, marker
+from gateway.windowing.parts import Key, Values, merged
 from gateway.windowing.protect import Plan, Region
-from gateway.windowing.spans import Edit, quoted, spliced
+from gateway.windowing.spans import Edit, quoted, removals, spliced
 from retrieval.types import Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The new body, the original index of each message in it, and the texts that changed with their new value."""
+    """The new body, and what was done for it.
+
+    `messages` are the original indices of its messages, `changed` the texts that changed with their new value,
+    `removed` the keys of the texts that went as whole parts of messages that stay.
+    """
 
     body: str
     messages: tuple[int, ...]
     changed: tuple[tuple[Text, str], ...]
+    removed: frozenset[Key] = frozenset()
 
 
 class NoHostError(Exception):
@@ -28,33 +34,33 @@ class NoHostError(Exception):
 
 def rewrite(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, int]], kept: Kept) -> Rewritten:
     """Return the body with only what is kept; `ranges` are the chunks of each document. Raises NoHostError."""
-    values = _cut_texts(plan, chunks, ranges, kept)
+    values, removed = merged(plan, _cut_texts(plan, chunks, ranges, kept))
     for text, value in _announced(plan, kept.messages, values):
         values[text.key] = (text, value)
     changed = tuple((text, value) for text, value in values.values() if value != text.value)
+    messages = plan.conversation.messages
+    gone = removals([(m.start, m.end) for m in messages], [m.index in kept.messages for m in messages])
+    body = spliced(plan.conversation.text, (*_replacements(plan, changed, removed), *gone))
+    return Rewritten(body, tuple(sorted(kept.messages)), changed, removed)
+
+
+def _replacements(plan: Plan, changed: Sequence[tuple[Text, str]], removed: frozenset[Key]) -> Iterator[Edit]:
+    """Yield the edits that write each text's new value, in the style of the old one, and remove whole parts."""
     body = plan.conversation.text
-    edits = [_replacement(plan, text, value) for text, value in changed]
-    removed = [m for m in plan.conversation.messages if m.index not in kept.messages]
-    return Rewritten(
-        spliced(body, [*edits, *_removals(plan.conversation.messages, kept.messages)]) if edits or removed else body,
-        tuple(sorted(kept.messages)),
-        changed,
-    )
-
-
-Values = dict[tuple[int, int], tuple[Text, str]]
-
-
-def _replacement(plan: Plan, text: Text, value: str) -> Edit:
-    """Return the edit that writes a text's new value, in the style of the old one."""
-    body = plan.conversation.text
-    start, end = spans(body, plan.conversation.messages[text.message])[text.place]
-    return Edit(start, end, quoted(value, body[start:end].isascii()))
+    values = {text.key: value for text, value in changed}
+    for index in sorted({message for message, _ in values.keys() | removed}):
+        texts, parts = places(body, plan.conversation.messages[index])
+        without = {place.part for n, place in enumerate(texts) if (index, n) in removed}
+        yield from removals(parts, [n not in without for n in range(len(parts))]) if without else ()
+        for n, place in enumerate(texts):
+            if (index, n) in values:
+                token = quoted(values[index, n], body[place.start : place.end].isascii())
+                yield Edit(place.start, place.end, token)
 
 
 def _cut_texts(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, int]], kept: Kept) -> Values:
     """Return the new value of each kept text that has regions, by where it stands."""
-    pieces: dict[tuple[int, int], tuple[Text, list[Edit]]] = {}
+    pieces: dict[Key, tuple[Text, list[Edit]]] = {}
     for region, (first, last) in zip(plan.regions, ranges, strict=True):
         if region.text.message not in kept.messages:
             continue
@@ -88,23 +94,11 @@ def _gaps(region: Region, kept: Iterable[tuple[int, int]]) -> Iterator[Edit]:
         at = end
 
 
-def _removals(messages: Sequence[Message], kept: frozenset[int]) -> Iterator[Edit]:
-    """Yield what removes each message and exactly one comma."""
-    first = min(kept)
-    for message in messages:
-        if message.index in kept:
-            continue
-        if message.index < first:
-            yield Edit(message.start, messages[message.index + 1].start, "")
-        else:
-            yield Edit(messages[message.index - 1].end, message.end, "")
-
-
 def _announced(plan: Plan, kept: frozenset[int], values: Values) -> Iterator[tuple[Text, str]]:
     """Yield the texts that carry the markers of removed messages, with those markers."""
     hosts = [r.text for r in plan.regions if r.tree is None and r.text.key in values]
-    before: dict[tuple[int, int], tuple[Text, int]] = {}
-    after: dict[tuple[int, int], tuple[Text, int]] = {}
+    before: dict[Key, tuple[Text, int]] = {}
+    after: dict[Key, tuple[Text, int]] = {}
     for place, count in _missing(len(plan.conversation.messages), kept):
         text, leads = _host(plan, hosts, place, place + count)
         side = before if leads else after

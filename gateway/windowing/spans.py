@@ -7,7 +7,7 @@ never written again.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -109,6 +109,14 @@ def spliced(text: str, edits: Iterable[Edit]) -> str:
         parts += (text[at : edit.start], edit.text)
         at = edit.end
     return "".join((*parts, text[at:]))
+
+
+def removals(elements: Sequence[tuple[int, int]], kept: Sequence[bool]) -> Iterator[Edit]:
+    """Yield what removes the elements of an array that are not kept, each with exactly one comma; one at least is."""
+    first = list(kept).index(True)
+    for at, (start, end) in enumerate(elements):
+        if not kept[at]:
+            yield Edit(start, elements[at + 1][0], "") if at < first else Edit(elements[at - 1][1], end, "")
 
 
 def _member(text: str, at: int, shape: Shape) -> Entry:

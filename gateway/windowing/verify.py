@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gateway.windowing import markers
-from gateway.windowing.conversation import RESULTS, Message, read, spans
+from gateway.windowing.conversation import RESULTS, Message, places, read
+from gateway.windowing.parts import Key
 from gateway.windowing.protect import Plan
 from gateway.windowing.rewrite import Rewritten
 
@@ -33,9 +34,10 @@ def verify(plan: Plan, new: Rewritten) -> bytes:
     for source, message in zip(sources, again.messages, strict=True):
         if old.text[source.start : source.end] == new.body[message.start : message.end]:
             continue
-        _check_message(source, message)
-        _check_frame(old.text, source, new.body, message)
-    _check_protected(plan, dict(zip(new.messages, again.messages, strict=True)))
+        _check_message(source, message, new.removed)
+        if _frame(old.text, source, new.removed) != _frame(new.body, message):
+            raise BrokenRequestError("a message changed outside its texts")
+    _check_protected(plan, dict(zip(new.messages, again.messages, strict=True)), new.removed)
     if _unpaired(again.messages) - _unpaired(old.messages):
         raise BrokenRequestError("tool calls and results no longer match")
     return body
@@ -47,12 +49,13 @@ def _check_required(plan: Plan, kept: Sequence[int]) -> None:
         raise BrokenRequestError("a protected message is missing")
 
 
-def _check_message(old: Message, new: Message) -> None:
+def _check_message(old: Message, new: Message, removed: frozenset[Key]) -> None:
     """What a model reads of the message is what it was, or less of it."""
-    same = (old.role, old.fixed, old.calls, old.answers, old.name, old.attachments, len(old.texts))
+    texts = [text for text in old.texts if text.key not in removed]
+    same = (old.role, old.fixed, old.calls, old.answers, old.name, old.attachments, len(texts))
     if same != (new.role, new.fixed, new.calls, new.answers, new.name, new.attachments, len(new.texts)):
         raise BrokenRequestError("a message changed")
-    for before, after in zip(old.texts, new.texts, strict=True):
+    for before, after in zip(texts, new.texts, strict=True):
         if before.value != after.value:
             if not after.value.strip() or not _stands_in(before.value, after.value):
                 raise BrokenRequestError("a text is not what it was with parts left out")
@@ -68,18 +71,24 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _check_frame(old: str, before: Message, new: str, after: Message) -> None:
-    """All of the message but its texts is the same, character for character."""
-    if list(_outside(old, before)) != list(_outside(new, after)):
-        raise BrokenRequestError("a message changed outside its texts")
+def _frame(body: str, message: Message, removed: frozenset[Key] = frozenset()) -> list[str]:
+    """Return all of the message but its texts, and but the parts that were removed with their commas."""
+    texts, parts = places(body, message)
+    cut = [(p.start, p.end) for p in texts]
+    gone = {p.part for text, p in zip(message.texts, texts, strict=True) if text.key in removed}
+    if not parts:
+        return [*_between(body, message.start, cut, message.end)]
+    stay = [span for at, span in enumerate(parts) if at not in gone]
+    inside = ("".join(_between(body, a, [c for c in cut if a <= c[0] < b], b)) for a, b in stay)
+    return [body[message.start : parts[0][0]], *inside, body[parts[-1][1] : message.end]]
 
 
-def _outside(body: str, message: Message) -> Iterator[str]:
-    at = message.start
-    for start, end in spans(body, message):
-        yield body[at:start]
-        at = end
-    yield body[at : message.end]
+def _between(body: str, start: int, spans: Sequence[tuple[int, int]], end: int) -> Iterator[str]:
+    """Yield what stands outside the spans."""
+    for a, b in spans:
+        yield body[start:a]
+        start = b
+    yield body[start:end]
 
 
 def _stands_in(old: str, new: str) -> bool:
@@ -102,20 +111,31 @@ def _lines(piece: str) -> Iterator[str]:
             yield run
 
 
-def _check_protected(plan: Plan, kept: dict[int, Message]) -> None:
+def _check_protected(plan: Plan, kept: dict[int, Message], removed: frozenset[Key]) -> None:
     """Every stretch outside the regions is there, word for word."""
-    trimmed: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    trimmed: dict[Key, list[tuple[int, int]]] = {}
     for region in plan.regions:
         trimmed.setdefault(region.text.key, []).append((region.start, region.end))
     for index, message in kept.items():
-        for before, after in zip(plan.conversation.messages[index].texts, message.texts, strict=True):
-            edges = [0, *(e for span in trimmed.get(before.key, ()) for e in span), len(before.value)]
-            at = 0
-            for start, end in zip(edges[::2], edges[1::2], strict=True):
-                at = after.value.find(before.value[start:end], at)
-                if at < 0:
-                    raise BrokenRequestError("a protected text is missing")
-                at += end - start
+        left = iter(message.texts)
+        for before in plan.conversation.messages[index].texts:
+            stretches = [s for s in _between(before.value, 0, trimmed.get(before.key, ()), len(before.value)) if s]
+            if before.key in removed:
+                found = not any(s.strip() for s in stretches)
+            else:
+                found = _in_order(stretches, next(left).value)
+            if not found:
+                raise BrokenRequestError("a protected text is missing")
+
+
+def _in_order(stretches: Sequence[str], text: str) -> bool:
+    at = 0
+    for stretch in stretches:
+        at = text.find(stretch, at)
+        if at < 0:
+            return False
+        at += len(stretch)
+    return True
 
 
 def _unpaired(messages: Sequence[Message]) -> Counter[str]:

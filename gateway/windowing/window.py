@@ -185,6 +185,7 @@ def _recount(measured: _Measured, new: Rewritten) -> int:
     messages = measured.conversation.messages
     sizes = _sizes(measured.conversation, measured.tally)
     total = measured.tally.total - sum(measured.tally.message(m.index) for m in messages if m.index not in kept)
+    total -= sum(sizes[key] for key in new.removed)
     counts = count_texts([value for _, value in new.changed], measured.counter)
     return total + sum(n - sizes[text.key] for (text, _), n in zip(new.changed, counts, strict=True))
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gateway.windowing.conversation import Conversation, read, spans
+from gateway.windowing.conversation import Conversation, places, read
 
 
 def conversation(messages: Any, **fields: Any) -> Conversation:
@@ -15,7 +15,7 @@ def conversation(messages: Any, **fields: Any) -> Conversation:
 def test_texts_know_where_they_stand() -> None:
     found = conversation([{"role": "user", "content": [{"type": "text", "text": "é"}, {"type": "text", "text": "b"}]}])
     assert found.model == "gpt-4o-mini"
-    assert [found.text[a:b] for a, b in spans(found.text, found.messages[0])] == ['"\\u00e9"', '"b"']
+    assert [found.text[p.start : p.end] for p in places(found.text, found.messages[0])[0]] == ['"\\u00e9"', '"b"']
 
 
 def test_calls_and_what_answers_them() -> None:
@@ -48,6 +48,11 @@ def test_calls_and_what_answers_them() -> None:
 )  # fmt: skip
 def test_what_is_of_no_known_form_is_not_understood(message: Any) -> None:
     assert not conversation([message]).messages[0].understood
+
+
+def test_a_spoken_answer_is_an_attachment() -> None:
+    assert conversation([{"role": "assistant", "content": None, "audio": {"id": "audio_1"}}]).messages[0].attachments
+    assert not conversation([{"role": "assistant", "content": "x", "audio": None}]).messages[0].attachments
 
 
 def test_attachments_and_parts_with_further_fields_are_not_editable() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.windowing.spans import Edit, Node, Shape, document, entries, locate, quoted, spliced
+from gateway.windowing.spans import Edit, Node, Shape, document, entries, locate, quoted, removals, spliced
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -92,3 +92,11 @@ def test_quoted_survives_utf8_and_reads_back(value: str, ascii_only: bool) -> No
 
 def test_spliced_makes_all_edits() -> None:
     assert spliced("abcdef", [Edit(4, 6, ""), Edit(0, 1, "X"), Edit(2, 2, "+")]) == "Xb+cd"
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8).filter(any), st.sampled_from([(",", ":"), (" , ", ": ")]))
+def test_removals_take_one_comma_each(kept: list[bool], separators: tuple[str, str]) -> None:
+    text = json.dumps([{"n": n} for n in range(len(kept))], separators=separators)
+    found, _ = entries(text, 0)
+    left = spliced(text, removals([(e.start, e.node.end) for e in found], kept))
+    assert json.loads(left) == [{"n": n} for n, k in enumerate(kept) if k]
