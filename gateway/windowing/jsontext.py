@@ -89,7 +89,7 @@ def _slice(text: str, entry: Entry, noun: str, heading: str, depth: int) -> Slic
     kind = "field" if isinstance(node.value, dict) else "element"
     name = _joined(heading, entry.key or "")
     below = _joined(name, *_names(found))
-    children = [_slice(text, e, kind, _joined(below, e.key or ""), depth + 1) for e in found]
+    children = [_slice(text, e, kind, below, depth + 1) for e in found]
     keys = frozenset(e.key for e in found if e.key is not None)
     return Slice(start, node.end, 1, noun, heading, False, tuple(_packed(children)), node.start + 1, node.end - 1, keys)
 

@@ -142,8 +142,9 @@ def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region,
     if 0 < len(short) < len(texts) and sum(len(t.value) for t in short) <= WHOLE_BYTES:
         # A client that sends parts has already told the pasted document from the question beside it.
         asked = split_question(_BREAK.join(t.value for t in short))
-        long = (t for t in texts if len(t.value) > WHOLE_BYTES)
-        return tuple(r for t in long for r in _between(t, split_question(t.value).asks)), asked.query
+        long = [t for t in texts if len(t.value) > WHOLE_BYTES]
+        asking = {t.key: split_question(t.value).asks for t in (long[0], long[-1])}
+        return tuple(r for t in long for r in _between(t, asking.get(t.key, ()))), asked.query
     joined = _BREAK.join(t.value for t in texts)
     split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
     return tuple(_outside(texts, split.asks)), split.query
