@@ -1,4 +1,4 @@
-"""Trains retrieval/fusion.json on the development cases: python -m benchmarks.retrieval_train [--check] [--no-dense].
+"""Trains retrieval/fusion.json on the development cases: python -m benchmarks.retrieval_train [--check].
 
 Every chunk of every case is one example, positive where it holds evidence; sources and cases weigh the same. With
 --check nothing is written: the recall is printed cross-validated by document, and with each source left out.
@@ -18,20 +18,18 @@ from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[impo
 
 import retrieval.fusion
 from benchmarks.retrieval_data import Case, kept_share, load_cases, source_names
-from retrieval import Chunk, Deadline, DenseLimits, Embedder, Floats, Ranking, counter_for, select
+from retrieval import Chunk, Deadline, Floats, Ranking, counter_for, select
 from retrieval.chunking import chunk_documents
-from retrieval.embedding import load_embedder
-from retrieval.fusion import FEATURES, Forest, feature_matrix, parse_forest, probabilities
+from retrieval.fusion import FEATURES, feature_matrix, parse_forest, probabilities
 from retrieval.retriever import SMOOTHING
 from retrieval.signals import cheap_signals, neighbours, read_passages
 
 COMMAND = "python -m benchmarks.retrieval_train"
 TARGET = Path(retrieval.fusion.__file__).with_name("fusion.json")
 DEPTH = 5
-TREES = 100
+TREES = 160
 NEGATIVES = 3.0  # weight of all negative examples against all positive ones
 SAMPLE = 0.2  # of the negative examples are looked at
-BLIND = 0.3  # of the cases are trained on without their dense scores, as when there was no time
 WINDOWS = (500, 1000, 2000)
 Bools = npt.NDArray[np.bool_]
 
@@ -52,15 +50,6 @@ def read_examples(limit: int, seed: int = 1) -> Iterator[Example]:
         chunks = chunk_documents(case.documents, counter)
         signals = cheap_signals(read_passages(case.documents, chunks), case.query, Deadline.after(600))
         yield Example(case, chunks, feature_matrix(signals), label(case, chunks))
-
-
-def embed_shortlists(examples: Sequence[Example], forest: Forest, embedder: Embedder) -> None:
-    """Fill in the dense scores of the chunks that the retriever would embed."""
-    for example in examples:
-        best = np.argsort(-forest.score(example.features), kind="stable")[: DenseLimits().chunks]
-        texts = [example.case.documents[c.document].text[c.start : c.end] for c in (example.chunks[i] for i in best)]
-        vectors = embedder.embed([example.case.query.text, *texts], Deadline.after(3600))
-        example.features[best, FEATURES.index("dense")] = vectors[1:] @ vectors[0]
 
 
 def label(case: Case, chunks: Sequence[Chunk]) -> Floats:
@@ -95,8 +84,6 @@ def train(examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
         max_iter=TREES, learning_rate=0.08, max_leaf_nodes=14, max_depth=DEPTH, min_samples_leaf=50,
         l2_regularization=5.0, max_features=0.4, early_stopping=False, random_state=seed,
     )  # fmt: skip
-    if np.isnan(rows[:, FEATURES.index("dense")]).all():
-        rows[0, FEATURES.index("dense")] = 0.0  # scikit-learn cannot bin a column of which nothing is known
     model.fit(rows, positive, sample_weight=weight * len(weight) / weight.sum())
     trees = [_stored(tree.nodes) for (tree,) in model._predictors]
     base = float(model._baseline_prediction[0, 0])
@@ -104,12 +91,10 @@ def train(examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
 
 
 def _weighted(example: Example, weight: float, dice: np.random.Generator) -> tuple[Floats, Bools, Floats]:
-    labels, rows = example.labels, example.features.copy()
-    if dice.random() < BLIND:
-        rows[:, FEATURES.index("dense")] = np.nan
+    labels = example.labels
     share = np.where(labels > 0, labels / max(1e-9, labels.sum()), 1.0 / max(1, (labels == 0).sum()))
     taken = (labels > 0) | (dice.random(len(labels)) < SAMPLE)
-    return rows[taken], labels[taken] > 0, (weight * share[taken]).astype(np.float32)
+    return example.features[taken], labels[taken] > 0, (weight * share[taken]).astype(np.float32)
 
 
 def _stored(nodes: npt.NDArray[Any]) -> dict[str, list[Any]]:
@@ -122,41 +107,34 @@ def _stored(nodes: npt.NDArray[Any]) -> dict[str, list[Any]]:
             place[i] = int(above["left"] if i % 2 else above["right"]) if not above["is_leaf"] else place[(i - 1) // 2]
         node = nodes[place[i]]
         if i < inner and not node["is_leaf"]:
-            feature[i] = _column(int(node["feature_idx"]), bool(node["missing_go_to_left"]))
+            feature[i] = int(node["feature_idx"])
             threshold[i] = float(f"{node['num_threshold']:.6g}")  # type: ignore[call-overload]
     leaves = [round(float(nodes[place[i]]["value"]), 5) for i in range(inner, 2 * inner + 1)]
     return {"feature": feature, "threshold": threshold, "value": leaves}
 
 
-def _column(feature: int, missing_left: bool) -> int:
-    return len(FEATURES) if FEATURES[feature] == "dense" and not missing_left else feature
+def recall(example: Example, odds: Floats) -> Floats:
+    """Return the share of the example's evidence that is kept at each of WINDOWS."""
+    scores = probabilities(odds)
+    ranking = Ranking(example.chunks, scores + SMOOTHING * neighbours(scores))
+    masks = [select(ranking, example.case.budget(window)) for window in WINDOWS]
+    return np.array([kept_share(example.case, example.chunks, mask) for mask in masks], dtype=np.float32)
 
 
-def recalls(examples: Sequence[Example], forest: Forest) -> dict[str, Floats]:
+def held_out_odds(examples: Sequence[Example], parts: Sequence[int]) -> list[Floats]:
+    """Return the log-odds of each example's chunks from trees that never saw its part."""
+    forests = {
+        part: parse_forest(train([e for e, p in zip(examples, parts, strict=True) if p != part])) for part in set(parts)
+    }
+    return [forests[part].score(example.features) for example, part in zip(examples, parts, strict=True)]
+
+
+def by_source(examples: Sequence[Example], recalls: Sequence[Floats]) -> dict[str, Floats]:
     """Return each source's mean recall at WINDOWS."""
-    found: dict[str, list[list[float]]] = {}
-    for example in examples:
-        scores = probabilities(forest.score(example.features))
-        ranking = Ranking(example.chunks, scores + SMOOTHING * neighbours(scores))
-        shares = [
-            kept_share(example.case, example.chunks, select(ranking, example.case.budget(window))) for window in WINDOWS
-        ]
-        found.setdefault(example.case.source, []).append(shares)
-    return {source: np.mean(shares, axis=0) for source, shares in found.items()}
-
-
-def check(examples: Sequence[Example], parts: Sequence[int]) -> Floats:
-    """Return the mean recall over sources at WINDOWS, each part scored by trees that never saw it."""
     rows: dict[str, list[Floats]] = {}
-    for part in sorted(set(parts)):
-        forest = parse_forest(train([e for e, p in zip(examples, parts, strict=True) if p != part]))
-        held = [e for e, p in zip(examples, parts, strict=True) if p == part]
-        counts = Tally(e.case.source for e in held)
-        for source, recall in recalls(held, forest).items():
-            rows.setdefault(source, []).extend([recall] * counts[source])
-    means = {source: np.mean(values, axis=0) for source, values in rows.items()}
-    print("  " + "  ".join(f"{source} {mean[-1]:.2f}" for source, mean in means.items()))
-    return np.asarray(np.mean(list(means.values()), axis=0), dtype=np.float32)
+    for example, found in zip(examples, recalls, strict=True):
+        rows.setdefault(example.case.source, []).append(found)
+    return {source: np.asarray(np.mean(found, axis=0), dtype=np.float32) for source, found in sorted(rows.items())}
 
 
 def by_document(examples: Sequence[Example], folds: int) -> list[int]:
@@ -170,11 +148,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--limit", type=int, default=0, help="cases a source (0: all)")
     options.add_argument("--check", action="store_true")
-    options.add_argument("--no-dense", action="store_true")
     chosen = options.parse_args()
     examples = list(read_examples(chosen.limit))
-    if not chosen.no_dense:
-        embed_shortlists(examples, parse_forest(train(examples)), load_embedder())
     if not chosen.check:
         TARGET.write_text(_readable(train(examples)), encoding="utf-8")
         print(f"{TARGET}: trained on {len(examples)} cases")
@@ -184,7 +159,11 @@ def main() -> None:
         ("cross-validated by document", by_document(examples, 4)),
         ("source left out", [names.index(e.case.source) for e in examples]),
     ):
-        print(title, dict(zip(WINDOWS, np.round(check(examples, parts), 3).tolist(), strict=True)), flush=True)
+        odds = held_out_odds(examples, parts)
+        means = by_source(examples, [recall(e, o) for e, o in zip(examples, odds, strict=True)])
+        overall = np.mean(list(means.values()), axis=0)
+        print(title, *(f"{overall[i]:.3f} at {window}" for i, window in enumerate(WINDOWS)))
+        print("  " + "  ".join(f"{source} {mean[-1]:.2f}" for source, mean in means.items()), flush=True)
 
 
 def _readable(data: dict[str, Any]) -> str:

@@ -99,7 +99,7 @@ def _units(text: str, outline: Outline, sizes: Sizes) -> Iterator[tuple[int, int
 
 def _cut(text: str, start: int, end: int, strength: Strength, sizes: Sizes) -> Iterator[tuple[int, int, Strength]]:
     """Cut a unit that is too long for one chunk into sentences, and these into windows."""
-    if sizes[end] - sizes[start] <= TARGET:
+    if end - start <= TARGET or sizes[end] - sizes[start] <= TARGET:  # no character is more than a token
         yield start, end, strength
         return
     for begin, stop in _sentences(text, start, end):

@@ -14,25 +14,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.signals import Signals, scaled, shifted
+from retrieval.signals import Ids, Signals, scaled, shifted
 from retrieval.types import Floats
 
 Ints = npt.NDArray[np.int32]
 _SCALED = ("words", "grams", "rarest", "coverage", "heading", "recent", "recent_rarest", "hop", "first", "phrases",
            "rest", "feedback", "document_best", "heading_best")  # fmt: skip
 _RANKED = ("first", "words", "grams", "recent", "hop", "phrases", "rest", "feedback", "document_best")
-_AS_IS = ("coverage", "heading_coverage", "grams", "tokens", "total", "place", "from_end", "messages_from_end",
+_AS_IS = ("coverage", "heading_coverage", "heading_named", "bridge", "grams", "tokens", "total", "place", "from_end",
+          "messages_from_end",
           "first_of_document", "role_user", "role_assistant", "role_tool", "role_system", "digits", "capitals", "marks",
-          "asks", "query_words", "query_found", "query_heading", "tool_share", "documents", "asks_number",
-          "dense")  # fmt: skip
+          "asks", "query_words", "query_found", "query_heading", "tool_share", "documents", "asks_number")  # fmt: skip
 _AROUND = (1, -1, 2, -2)  # neighbours whose first picture is looked at one by one
-_WINDOW = 3  # and summed up to this distance
+_WINDOWS = (("first", 3), ("first", 8), ("rest", 3), ("feedback", 3), ("recent", 3))  # and the mean up to a distance
+_DENSE_WEIGHT = 2.0  # log-odds for a cosine of 1 more; 0 to 6 differ by less than 0.01 on 165 development cases
 FEATURES = (
     *(f"scaled {name}" for name in _SCALED),
     *(f"rank {name}" for name in _RANKED),
     *_AS_IS,
     *(f"first at {distance:+d}" for distance in _AROUND),
-    "first around",
+    *(f"{name} around {distance}" for name, distance in _WINDOWS),
 )
 
 
@@ -40,8 +41,7 @@ FEATURES = (
 class Forest:
     """Complete binary trees: `feature` and `threshold` [trees, 2^depth - 1] by level, `value` [trees, 2^depth].
 
-    A value above the threshold goes right. An unknown one (NaN) goes left, except at nodes that look at the column
-    after the last feature: the dense score again, where unknown counts as infinite.
+    A value above the threshold goes right.
     """
 
     feature: Ints
@@ -51,29 +51,35 @@ class Forest:
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees' leaves for each row of features[n, len(FEATURES)]: log-odds, float32[n]."""
-        dense = features[:, FEATURES.index("dense")]
-        columns = np.concatenate((features, np.where(np.isnan(dense), np.inf, dense)[:, None]), axis=1)
         trees, inner = self.feature.shape
         tree = (np.arange(trees, dtype=np.int32) * inner)[None, :]
-        row = (np.arange(len(columns), dtype=np.int32) * columns.shape[1])[:, None]
-        node = np.zeros((len(columns), trees), dtype=np.int32)
+        row = (np.arange(len(features), dtype=np.int32) * features.shape[1])[:, None]
+        node = np.zeros((len(features), trees), dtype=np.int32)
         for _ in range((inner + 1).bit_length() - 1):
             at = tree + node
-            seen = columns.take(row + self.feature.take(at))
+            seen = features.take(row + self.feature.take(at))
             node = 2 * node + 1 + (seen > self.threshold.take(at))
         leaf = np.arange(trees, dtype=np.int32) * (inner + 1) + node - inner
         return np.asarray(self.value.take(leaf).sum(axis=1) + self.base, dtype=np.float32)
 
 
 def feature_matrix(signals: Signals) -> Floats:
-    """Return the features of each chunk, float32[n, len(FEATURES)]; NaN where the dense score is unknown."""
+    """Return the features of each chunk, float32[n, len(FEATURES)]."""
     first = scaled(signals["first"])
     columns = [scaled(signals[name]) for name in _SCALED]
     columns += [log_rank(signals[name]) for name in _RANKED]
     columns += [signals[name] for name in _AS_IS]
     columns += [shifted(first, distance) for distance in _AROUND]
-    around = [shifted(first, side * distance) for distance in range(1, _WINDOW + 1) for side in (1, -1)]
-    return np.stack([*columns, np.sum(around, axis=0)], axis=1).astype(np.float32)
+    columns += [around(scaled(signals[name]), distance) for name, distance in _WINDOWS]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def around(scores: Floats, distance: int) -> Floats:
+    """Return the sum of the scores up to that many places before and after each chunk, without its own."""
+    sums = np.concatenate(([0.0], np.cumsum(scores, dtype=np.float64)))
+    place = np.arange(len(scores))
+    last = np.minimum(place + distance + 1, len(scores))
+    return (sums[last] - sums[np.maximum(place - distance, 0)] - scores).astype(np.float32)
 
 
 def log_rank(scores: Floats) -> Floats:
@@ -81,6 +87,16 @@ def log_rank(scores: Floats) -> Floats:
     places = np.empty(len(scores), dtype=np.float32)
     places[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
     return np.log1p(places)
+
+
+def with_dense(odds: Floats, embedded: Ids, cosines: Floats) -> Floats:
+    """Return the log-odds with those of the embedded chunks moved by their cosines to the question.
+
+    Only the differences within the shortlist count: a cosine's level says more about the question than the chunk.
+    """
+    moved = odds.copy()
+    moved[embedded] += _DENSE_WEIGHT * (cosines - cosines.mean())
+    return moved
 
 
 def probabilities(odds: Floats) -> Floats:

@@ -86,7 +86,7 @@ class Outline:
             return self._enter_section(1 + len(section[1]) // 3, section[2])
         if self._fenced or self._code:
             return self._enter_code(line)
-        return self._enter_prose(line)
+        return self._enter_prose(line, first)
 
     def _enter_title(self, title: re.Match[str]) -> Strength:
         self._title = next(group for group in title.groups() if group is not None).strip()
@@ -112,13 +112,14 @@ class Outline:
         self._definitions.append((indent, line.strip().rstrip(":{ ")[:120]))
         return Strength.TURN
 
-    def _enter_prose(self, line: str) -> Strength | None:
-        if turn := _TURN.match(line):
+    def _enter_prose(self, line: str, first: str) -> Strength | None:
+        # The cheap tests come first: most lines of a long text are neither turns nor numbered.
+        if ":" in line[:_SHORT] and (turn := _TURN.match(line)):
             self._speaker = turn["who"]
             return Strength.TURN
-        if len(line) < _SHORT and _NUMBERED.fullmatch(line):
-            return Strength.HEADING
-        return Strength.PARAGRAPH if _NUMBERED.match(line) else None
+        if not (first.isdigit() or first in "aAcCsS§") or not _NUMBERED.match(line):
+            return None
+        return Strength.HEADING if len(line) < _SHORT and _NUMBERED.fullmatch(line) else Strength.PARAGRAPH
 
 
 def _looks_like_code(text: str) -> bool:

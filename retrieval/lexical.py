@@ -1,13 +1,14 @@
 """Scores chunks by their words and characters: BM25, coverage, character 4-grams; vectorised over all chunks."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.terms import STOPWORDS, WORD, terms_of
+from retrieval.terms import STOPWORDS, terms_of, words_of
 from retrieval.types import Floats
 
 Ints = npt.NDArray[np.int32]
@@ -42,22 +43,24 @@ class Lexicon:
 
 def build_lexicon(texts: Sequence[str]) -> Lexicon:
     """Index the terms of the texts, one row each."""
-    words = [WORD.findall(text) for text in texts]
-    surface: dict[str, int] = {}
-    ids = np.fromiter((surface.setdefault(w, len(surface)) for w in chain.from_iterable(words)), dtype=np.int32)
+    words = [words_of(text) for text in texts]
+    surface: defaultdict[str, int] = defaultdict()
+    surface.default_factory = surface.__len__  # a new word gets the next number
+    ids = np.fromiter(map(surface.__getitem__, chain.from_iterable(words)), dtype=np.int32)
     rows = np.repeat(
         np.arange(len(texts), dtype=np.int32), np.fromiter(map(len, words), dtype=np.int64, count=len(texts))
     )
-    vocabulary: dict[str, int] = {}
-    expanded = [[vocabulary.setdefault(t, len(vocabulary)) for t in terms_of(w)] for w in surface]
+    vocabulary: defaultdict[str, int] = defaultdict()
+    vocabulary.default_factory = vocabulary.__len__
+    expanded = [terms_of(word) for word in surface]
     counts = np.fromiter(map(len, expanded), dtype=np.int64, count=len(expanded))
-    flat = np.fromiter(chain.from_iterable(expanded), dtype=np.int32)
+    flat = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(expanded)), dtype=np.int32)
     starts = np.concatenate(([0], np.cumsum(counts)))[:-1]
     fan = counts[ids]
     rows = np.repeat(rows, fan)
     offsets = np.arange(len(rows)) - np.repeat(np.cumsum(fan) - fan, fan)
     terms = flat[np.repeat(starts[ids], fan) + offsets] if len(rows) else np.empty(0, dtype=np.int32)
-    return _finish(vocabulary, rows, terms, len(texts))
+    return _finish(dict(vocabulary), rows, terms, len(texts))
 
 
 def _finish(vocabulary: dict[str, int], rows: Ints, terms: Ints, size: int) -> Lexicon:
@@ -115,7 +118,7 @@ def match(lexicon: Lexicon, weights: Mapping[str, float]) -> Matches:
 
 def phrase_scores(lexicon: Lexicon, text: str) -> Floats:
     """Return for each row the idf of the query's pairs of neighbouring terms that stand side by side in it."""
-    words = [terms_of(word)[0] for word in WORD.findall(text) if word.casefold() not in STOPWORDS]
+    words = [terms_of(word)[0] for word in words_of(text) if word.casefold() not in STOPWORDS]
     ids = [lexicon.vocabulary.get(term, -1) for term in words]
     size = np.int64(max(1, len(lexicon.vocabulary)))
     pairs = np.unique([a * size + b for a, b in pairwise(ids) if a >= 0 and b >= 0])[:_MAX_TERMS]
@@ -132,6 +135,15 @@ def phrase_scores(lexicon: Lexicon, text: str) -> Floats:
     return np.bincount(rows, weights=value[columns], minlength=lexicon.size).astype(np.float32)
 
 
+def explained(lexicon: Lexicon, known: Collection[str]) -> Floats:
+    """Return the share of each row's own idf that stands in a set of terms, 0 to 1."""
+    value = lexicon.idf(np.arange(len(lexicon.vocabulary), dtype=np.int32)) + np.float32(1e-6)
+    inside = np.fromiter((term in known for term in lexicon.vocabulary), dtype=np.bool_, count=len(value))
+    total = np.bincount(lexicon.rows, weights=value[lexicon.terms], minlength=lexicon.size)
+    found = np.bincount(lexicon.rows, weights=(value * inside)[lexicon.terms], minlength=lexicon.size)
+    return (found / np.maximum(total, 1e-6)).astype(np.float32)
+
+
 def weighted_scores(lexicon: Lexicon, weights: Floats) -> Floats:
     """Return the sum of term weights, float32[vocabulary], over each row, by the square root of its length."""
     total = np.bincount(lexicon.rows, weights=weights[lexicon.terms], minlength=lexicon.size)
@@ -141,7 +153,7 @@ def weighted_scores(lexicon: Lexicon, weights: Floats) -> Floats:
 def query_weights(text: str) -> dict[str, float]:
     """Return the terms of a question with their weights: repeated ones more, function words hardly at all."""
     weights: dict[str, float] = {}
-    for word in WORD.findall(text):
+    for word in words_of(text):
         base = 0.05 if word.casefold() in STOPWORDS else 1.0
         for term in terms_of(word):
             weights[term] = min(weights.get(term, 0.0) + base, 3.0 * base)

@@ -7,10 +7,10 @@ import numpy as np
 
 from retrieval.cache import VectorCache, content_key
 from retrieval.chunking import chunk_documents
-from retrieval.fusion import feature_matrix, load_forest, probabilities
-from retrieval.index import Ids, search
+from retrieval.fusion import feature_matrix, load_forest, probabilities, with_dense
+from retrieval.index import search
 from retrieval.selection import select
-from retrieval.signals import Passages, cheap_signals, neighbours, read_passages
+from retrieval.signals import Ids, Passages, cheap_signals, neighbours, read_passages
 from retrieval.types import Counter, Deadline, Document, Embedder, Floats, Mask, Query, Ranking
 
 SMOOTHING = 0.3  # of the better neighbour: evidence seldom ends where a chunk does
@@ -20,8 +20,8 @@ SMOOTHING = 0.3  # of the better neighbour: evidence seldom ends where a chunk d
 class DenseLimits:
     """What the dense stage may cost: chunks embedded, seconds, and the seconds that are left to later stages."""
 
-    chunks: int = 16
-    seconds: float = 0.4
+    chunks: int = 8
+    seconds: float = 0.3
     reserve_seconds: float = 0.1
 
 
@@ -54,15 +54,14 @@ class Retriever:
         passages = read_passages(documents, chunks)
         deadline.check()
         signals = cheap_signals(passages, query, deadline)
-        features = feature_matrix(signals)
-        odds = self._forest.score(features)
+        odds = self._forest.score(feature_matrix(signals))
         deadline.check()
         best = np.argsort(-odds, kind="stable")[: self._dense.chunks]
         dense = self._cosines(passages, query, best, deadline)
         if dense is not None:
-            signals["dense"][best[: len(dense)]] = dense
             best = best[: len(dense)]
-            odds[best] = self._forest.score(feature_matrix(signals)[best])
+            signals["dense"][best] = dense
+            odds = with_dense(odds, best, dense)
             deadline.check()
         scores = probabilities(odds)
         skipped = ("dense",) if dense is None else ()

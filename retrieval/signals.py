@@ -12,17 +12,19 @@ from retrieval.lexical import (
     Ints,
     Lexicon,
     build_lexicon,
+    explained,
     gram_scores,
     match,
     phrase_scores,
     query_weights,
     weighted_scores,
 )
-from retrieval.terms import STOPWORDS, WORD
+from retrieval.terms import STOPWORDS, words_of
 from retrieval.types import Chunk, Deadline, Document, Floats, Query
 
 ROLES = ("user", "assistant", "tool", "system")
 Signals = dict[str, Floats]
+Ids = npt.NDArray[np.int64]
 _NUMBER = re.compile(
     r"(?i)\b(?:when|how (?:many|much|long|old|big|large|far)|what (?:year|date|time)|which year)\b"
     r"|多少|几|何[年人月日]|いつ"
@@ -67,6 +69,7 @@ def cheap_signals(passages: Passages, query: Query, deadline: Deadline) -> Signa
     deadline.check()
     signals["first"] = first = first_score(signals)
     signals["hop"] = hop_signal(passages, query, first)
+    signals["bridge"] = bridge_signal(passages, first)
     signals["rest"] = rest_signal(passages, query, signals["heading"])
     signals["feedback"] = feedback_signal(passages, first)
     deadline.check()
@@ -118,6 +121,7 @@ def lexical_signals(passages: Passages, query: Query) -> Signals:
         "grams": gram_scores(passages.texts, query.text),
         "heading": over.bm25()[passages.heading_row],
         "heading_coverage": over.coverage()[passages.heading_row],
+        "heading_named": explained(passages.headings, set(weights) - STOPWORDS)[passages.heading_row],
         "recent": recent.bm25(),
         "recent_rarest": recent.rarest(),
     }
@@ -137,9 +141,21 @@ def rest_signal(passages: Passages, query: Query, heading: Floats) -> Floats:
     return match(passages.words, weights).bm25()
 
 
+def bridge_signal(passages: Passages, first: Floats) -> Floats:
+    """Return how much of each chunk's heading stands in the text of the best chunks: what they name, it is about."""
+    inside = np.isin(passages.words.rows, _best(first, _HOP_SOURCES))
+    ids = set(passages.words.terms[inside].tolist())
+    known = {term for term in passages.headings.vocabulary if passages.words.vocabulary.get(term) in ids}
+    return explained(passages.headings, known)[passages.heading_row]
+
+
+def _best(scores: Floats, count: int) -> Ids:
+    return np.argsort(-scores, kind="stable")[:count]
+
+
 def feedback_signal(passages: Passages, first: Floats) -> Floats:
     """Return how much each chunk shares the vocabulary of the best ones (Rocchio's pseudo-relevance feedback)."""
-    best = np.argsort(-first, kind="stable")[:_FEEDBACK_SOURCES]
+    best = _best(first, _FEEDBACK_SOURCES)
     lexicon = passages.words
     inside = np.isin(lexicon.rows, best)
     counts = np.bincount(lexicon.terms[inside], minlength=len(lexicon.vocabulary))
@@ -177,7 +193,7 @@ def _character_kinds() -> npt.NDArray[np.uint8]:
 def request_signals(passages: Passages, query: Query, signals: Signals) -> Signals:
     """Return what holds for the request as a whole, the same number for every chunk."""
     roles = [document.role for document in passages.documents]
-    content = [word for word in WORD.findall(query.text) if word.casefold() not in STOPWORDS]
+    content = [word for word in words_of(query.text) if word.casefold() not in STOPWORDS]
     values = {
         "query_words": np.log1p(len(content)),
         "query_found": float(signals["coverage"].max(initial=0.0)),
@@ -194,7 +210,7 @@ def hop_signal(passages: Passages, query: Query, first: Floats) -> Floats:
 
     Multi-hop questions name the bridge only in the text: what the best chunks mention is asked for next.
     """
-    best = np.argsort(-first, kind="stable")[:_HOP_SOURCES]
+    best = _best(first, _HOP_SOURCES)
     inside = np.isin(passages.words.rows, best)
     ids, counts = np.unique(passages.words.terms[inside], return_counts=True)
     known = set(query_weights(query.text))

@@ -8,6 +8,7 @@ WORD = re.compile(
     r"[\w\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e00-\u0e4e\u0e50-\u0fff\u1000-\u109f"
     r"\u1780-\u17d3]+"
 )
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)  # the same words, found faster
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
@@ -27,6 +28,11 @@ STOPWORDS = frozenset(
         "with would you your tell show find say said explain describe"
     )
 )
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as they stand in it, in order."""
+    return (_ASCII_WORD if text.isascii() else WORD).findall(text)
 
 
 def stem(word: str) -> str:

@@ -42,7 +42,8 @@ class BpeCounter:
 
     def count_many(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""
-        return [self.count(text) for text in texts]
+        encode = self._encoding.encode_ordinary
+        return [len(encode(text)) if len(text) < _PIECE else self.count(text) for text in texts]
 
 
 def encoding_name(model: str | None) -> str:

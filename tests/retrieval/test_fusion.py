@@ -6,37 +6,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from retrieval.fusion import FEATURES, feature_matrix, load_forest, log_rank, parse_forest, probabilities
+from retrieval.fusion import (
+    FEATURES,
+    around,
+    feature_matrix,
+    load_forest,
+    log_rank,
+    parse_forest,
+    probabilities,
+    with_dense,
+)
 from retrieval.signals import Signals
 
-DENSE = FEATURES.index("dense")
+COLUMN = FEATURES.index("coverage")
 
 
-def stump(feature: int, threshold: float | None, low: float, high: float) -> dict[str, object]:
+def stump(threshold: float | None, low: float, high: float) -> dict[str, object]:
     return {
         "features": list(FEATURES),
         "base": 0.5,
-        "trees": [{"feature": [feature], "threshold": [threshold], "value": [low, high]}],
+        "trees": [{"feature": [COLUMN], "threshold": [threshold], "value": [low, high]}],
     }
 
 
-def rows(*dense: float) -> np.ndarray:
-    features = np.zeros((len(dense), len(FEATURES)), dtype=np.float32)
-    features[:, DENSE] = dense
+def rows(*coverage: float) -> np.ndarray:
+    features = np.zeros((len(coverage), len(FEATURES)), dtype=np.float32)
+    features[:, COLUMN] = coverage
     return features
 
 
 def test_a_value_above_the_threshold_goes_right() -> None:
-    assert parse_forest(stump(DENSE, 0.3, -1.0, 1.0)).score(rows(0.2, 0.3, 0.4)).tolist() == [-0.5, -0.5, 1.5]
-
-
-def test_an_unknown_dense_score_goes_where_training_sent_it() -> None:
-    assert parse_forest(stump(DENSE, 0.3, -1.0, 1.0)).score(rows(np.nan)).tolist() == [-0.5]
-    assert parse_forest(stump(len(FEATURES), 0.3, -1.0, 1.0)).score(rows(np.nan)).tolist() == [1.5]
+    assert parse_forest(stump(0.3, -1.0, 1.0)).score(rows(0.2, 0.3, 0.4)).tolist() == [-0.5, -0.5, 1.5]
 
 
 def test_an_endless_threshold_always_goes_left() -> None:
-    assert parse_forest(stump(DENSE, None, 7.0, 0.0)).score(rows(1e9)).tolist() == [7.5]
+    assert parse_forest(stump(None, 7.0, 0.0)).score(rows(1e9)).tolist() == [7.5]
+
+
+def test_cosines_move_only_what_was_embedded_and_only_by_their_differences() -> None:
+    odds = np.zeros(4, dtype=np.float32)
+    moved = with_dense(odds, np.array([2, 0]), np.array([0.7, 0.3], dtype=np.float32))
+    assert moved[2] > 0 > moved[0]
+    assert moved[[1, 3]].tolist() == [0, 0]
+    assert not odds.any()
+    assert np.allclose(with_dense(odds, np.array([1, 2]), np.full(2, 0.9, dtype=np.float32)), 0)
+
+
+def test_sums_around_leave_out_the_chunk_itself() -> None:
+    assert around(np.array([1, 2, 4, 8], dtype=np.float32), 1).tolist() == [2, 5, 10, 4]
+    assert around(np.array([3], dtype=np.float32), 8).tolist() == [0]
 
 
 def reference_score(tree: dict[str, list[float]], row: list[float]) -> float:
@@ -54,8 +72,7 @@ def test_the_shipped_trees_agree_with_a_walk_by_hand(features: np.ndarray) -> No
     data = json.loads(files("retrieval").joinpath("fusion.json").read_text())
     scores = load_forest().score(features)
     for row, score in zip(features, scores, strict=True):
-        padded = [*row.tolist(), float(row[DENSE])]
-        assert np.isclose(data["base"] + sum(reference_score(t, padded) for t in data["trees"]), score, atol=1e-3)
+        assert np.isclose(data["base"] + sum(reference_score(t, row.tolist()) for t in data["trees"]), score, atol=1e-3)
 
 
 def test_probabilities_and_ranks() -> None:
@@ -64,7 +81,11 @@ def test_probabilities_and_ranks() -> None:
 
 
 def test_features_have_their_names_and_stay_finite_without_any_match() -> None:
-    names = {name.removeprefix("scaled ").removeprefix("rank ") for name in FEATURES if not name.startswith("first ")}
+    names = {
+        name.removeprefix("scaled ").removeprefix("rank ")
+        for name in FEATURES
+        if not name.startswith("first at") and " around " not in name
+    }
     signals: Signals = {name: np.zeros(4, dtype=np.float32) for name in names}
     matrix = feature_matrix(signals)
     assert matrix.shape == (4, len(FEATURES))

@@ -4,6 +4,7 @@ from retrieval import Chunk, Deadline, Document, Floats, Query, counter_for
 from retrieval.chunking import chunk_documents
 from retrieval.signals import (
     Passages,
+    bridge_signal,
     cheap_signals,
     feedback_signal,
     group_best,
@@ -51,6 +52,17 @@ def test_the_second_hop_follows_names_that_only_the_text_knows() -> None:
     first[0] = 1.0
     hop = hop_signal(found, Query("Where did the writer of Ebb Tide grow up?"), first)
     assert int(np.argmax(hop[1:])) + 1 == 201
+
+
+def test_a_heading_that_the_best_chunks_name_is_a_bridge() -> None:
+    texts = ["The song Ebb Tide was written by Kalina Orlova.", "Born in Varn.", "Born in Lund."]
+    documents = [Document(text, "user", i) for i, text in enumerate(texts)]
+    heads = ["Ebb Tide", "Kalina Orlova", "Peter Berg"]
+    chunks = tuple(Chunk(i, 0, len(text), 10, heads[i]) for i, text in enumerate(texts))
+    first = floats(1, 0, 0)
+    bridge = bridge_signal(read_passages(documents, chunks), first)
+    assert bridge[1] > 0.9
+    assert bridge[2] == 0
 
 
 def test_feedback_finds_the_vocabulary_of_the_best_chunks() -> None:
