@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -18,19 +19,23 @@ NEXT = """[bold]How to go on[/bold]
        [cyan].venv/bin/context-gateway trim < request.json[/cyan]
   README.md and docs/ have the rest."""
 
+_WIDE = 100  # columns
 
-def table_of(outcomes: Sequence[Outcome]) -> Table:
-    """Return the table of all requests with its totals."""
-    table = Table(title="Prompt tokens, before the gateway and behind it", show_footer=True)
+
+def table_of(outcomes: Sequence[Outcome], narrow: bool) -> Table:
+    """Return the table of all requests with its totals; `narrow` fits it into 80 columns."""
+    table = Table(show_footer=True, box=box.SIMPLE_HEAD, padding=(0, 0) if narrow else (0, 1))
     before, after, cost = (
         sum(o.number(n) or 0 for o in outcomes) for n in ("tokens-original", "tokens-forwarded", "cost-saved-usd")
     )
     kept = sum(outcome.kept for outcome in outcomes)
     table.add_column("request", footer="total")
-    table.add_column("before → forwarded", justify="right", footer=f"{before:,.0f} → {after:,.0f}", no_wrap=True)
+    table.add_column(
+        "tokens before\n→ forwarded", justify="right", footer=f"{before:,.0f} → {after:,.0f}", no_wrap=True
+    )
     table.add_column("saved", justify="right", footer=_percent(before, after), no_wrap=True)
-    table.add_column("net saved", justify="right", footer=f"${cost:.5f}", no_wrap=True)
-    table.add_column("added ms", justify="right", no_wrap=True)
+    table.add_column("net\nsaved", justify="right", footer=f"${cost:.5f}", no_wrap=True)
+    table.add_column("added\nms", justify="right", no_wrap=True)
     table.add_column("passage", footer=f"{kept} of {len(outcomes)}", no_wrap=True)
     table.add_column("reason", no_wrap=True)
     for outcome in outcomes:
@@ -59,7 +64,7 @@ def _percent(before: float, after: float) -> str:
 def show(outcomes: Sequence[Outcome], seconds: float, console: Console) -> None:
     """Print the table, what it rests on, and how to go on."""
     console.print()
-    console.print(table_of(outcomes))
+    console.print(table_of(outcomes, narrow=console.width < _WIDE))
     console.print(
         f"Took {seconds:.0f} s. Net saved: at gpt-4o-mini's prices, less what the gateway itself costs.\n"
         "The upstream was the demo's, no model: it quotes its prompt, and each passage was looked up in that.\n",
