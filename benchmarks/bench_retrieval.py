@@ -1,4 +1,4 @@
-"""How much evidence retrieval keeps, and how long it takes: python -m benchmarks.bench_retrieval [--limit 16].
+"""How much evidence retrieval keeps, and how long it takes: python -m benchmarks.bench_retrieval [--limit 12].
 
 One table: mean recall over the sources of ../shared/eval at three windows for the simplest methods, for the textbook
 one (every chunk through MiniLM and FAISS, on a few short cases), and for ours, with each part switched off in turn.
@@ -44,7 +44,7 @@ PARTS: dict[str, Callable[[str], bool]] = {
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--limit", type=int, default=16, help="cases a source (0: all)")
+    options.add_argument("--limit", type=int, default=12, help="cases a source (0: all)")
     options.add_argument("--dense-cases", type=int, default=1, help="short cases a source for the textbook method")
     options.add_argument("--no-parts", action="store_true", help="leave out the table's switched-off parts")
     chosen = options.parse_args()

@@ -9,7 +9,7 @@ from retrieval.cache import VectorCache, content_key
 from retrieval.chunking import chunk_documents
 from retrieval.fusion import feature_matrix, load_forest, probabilities, with_dense
 from retrieval.index import search
-from retrieval.selection import select
+from retrieval.selection import demote_repeats, select
 from retrieval.signals import Ids, Passages, cheap_signals, neighbours, read_passages
 from retrieval.types import Counter, Deadline, Document, Embedder, Floats, Mask, Query, Ranking
 
@@ -63,9 +63,12 @@ class Retriever:
             signals["dense"][best] = dense
             odds = with_dense(odds, best, dense)
             deadline.check()
-        scores = probabilities(odds)
+        probable = probabilities(odds)
+        scores = demote_repeats(
+            probable + SMOOTHING * neighbours(probable), passages.texts, [chunk.tokens for chunk in chunks]
+        )
         skipped = ("dense",) if dense is None else ()
-        return Ranking(chunks, scores + SMOOTHING * neighbours(scores), signals, skipped)
+        return Ranking(chunks, scores, signals, skipped)
 
     def select(self, ranking: Ranking, window_tokens: int) -> Mask:
         """Return which chunks fill the window best, bool[n]."""

@@ -1,8 +1,28 @@
 """Chooses the chunks that fill a window."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from retrieval.types import Mask, Ranking
+from retrieval.types import Floats, Mask, Ranking
+
+_REPEATED = 0.1  # what is left of the score of a text that stands elsewhere in the request too
+_LEAST = 12  # tokens; shorter texts (a brace, a greeting) repeat by nature and cost little
+
+
+def demote_repeats(scores: Floats, texts: Sequence[str], tokens: Sequence[int]) -> Floats:
+    """Return the scores with every repeat of the same text put behind its best copy (the latest of equals).
+
+    The same tool result in every turn, or a passage pasted over and over, must not fill the window.
+    """
+    best: dict[str, int] = {}
+    demoted = scores.copy()
+    latest_first = len(scores) - 1 - np.argsort(-scores[::-1], kind="stable")
+    for chunk in latest_first.tolist():
+        text = texts[chunk].strip()
+        if tokens[chunk] >= _LEAST and best.setdefault(text, chunk) != chunk:
+            demoted[chunk] *= _REPEATED
+    return demoted
 
 
 def select(ranking: Ranking, window_tokens: int) -> Mask:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Chunk, Ranking, select
+from retrieval.selection import demote_repeats
 
 sized = st.lists(st.tuples(st.integers(0, 200), st.floats(-5, 5, width=32)), max_size=60)
 
@@ -27,3 +28,24 @@ def test_the_best_come_first() -> None:
 
 def test_a_chunk_too_large_makes_room_for_smaller_ones() -> None:
     assert select(ranking([(100, 0.9), (10, 0.1)]), 50).tolist() == [False, True]
+
+
+def test_of_a_repeated_text_the_best_and_latest_copy_stays() -> None:
+    scores = np.array([0.5, 0.9, 0.9, 0.8], dtype=np.float32)
+    demoted = demote_repeats(scores, ["result", "result ", "result", "other"], [50, 50, 50, 50])
+    assert np.argsort(-demoted)[:2].tolist() == [2, 3]
+    assert demoted[2] == scores[2]
+
+
+def test_short_texts_may_repeat() -> None:
+    scores = np.array([0.5, 0.9], dtype=np.float32)
+    assert demote_repeats(scores, ["}", "}"], [1, 1]).tolist() == scores.tolist()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 1, width=32)), max_size=20))
+def test_one_copy_of_every_text_keeps_its_score(items: list[tuple[str, float]]) -> None:
+    scores = np.array([score for _, score in items], dtype=np.float32)
+    demoted = demote_repeats(scores, [text for text, _ in items], [99] * len(items))
+    for text in {text for text, _ in items}:
+        own = [i for i, (other, _) in enumerate(items) if other == text]
+        assert demoted[own].max() == scores[own].max()
