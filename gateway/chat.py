@@ -36,12 +36,14 @@ class ChatRequest:
     stream_options_sent: bool
 
 
-async def parse_chat(body: bytes) -> ChatRequest:
-    """Read the head of a chat body.
+async def parse_chat(body: bytes, compressed: bool = False) -> ChatRequest:
+    """Read the head of a chat body; of a compressed one nothing is read, the upstream is to judge it.
 
     Raises:
         InvalidJsonError: Python's json refuses the body too.
     """
+    if compressed:
+        return ChatRequest(body, None, stream=False, usage_asked=False, stream_options_sent=False)
     try:
         head = _head.decode(body)
         if not body.isascii():

@@ -55,9 +55,10 @@ class Pipeline:
             body = await exchange.body(int(self.settings.limits.body_mb * 1e6))
             trace.received = time.perf_counter()
             async with exchange.while_client_waits():
-                trace.chat = chat = await parse_chat(body)
+                compressed = exchange.header(b"content-encoding") not in (None, "identity")
+                trace.chat = chat = await parse_chat(body, compressed)
                 trace.upstream = self.settings.upstream_of(chat.model)
-                plan = self._plan(exchange, body)
+                plan = self._plan(exchange, body, compressed)
                 if plan.decision is Decision.SHADOW:
                     reply = await self._forward_in_shadow(exchange, trace, chat, plan)
                 else:
@@ -111,11 +112,11 @@ class Pipeline:
     def _said(self, trace: Trace) -> Headers:
         return trace.reply_headers(self.prices.get(trace.upstream or ""))
 
-    def _plan(self, exchange: Exchange, body: bytes) -> Plan:
+    def _plan(self, exchange: Exchange, body: bytes, compressed: bool) -> Plan:
         return decide(
             self.settings.windowing,
             body,
-            compressed=exchange.header(b"content-encoding") not in (None, "identity"),
+            compressed,
             wish=exchange.header(b"x-gateway-windowing"),
             size=exchange.header(b"x-gateway-window-tokens"),
         )
