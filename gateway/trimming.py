@@ -12,13 +12,15 @@ from retrieval.retriever import Retriever
 from retrieval.types import Deadline
 
 _SHOWN = 70
+_PATIENCE_S = 120.0
 
 
 def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) -> WindowOutcome:
     """Return the window of a request body by the operator's settings, with its chunks."""
     policy = WindowPolicy(settings.trigger_tokens, window_tokens or settings.window_tokens, settings.deadline_ms)
     retriever = Retriever(load_embedder(settings.embedding_model))
-    return window(body, policy, retriever, Deadline.after(settings.deadline_ms / 1e3), explain=True)
+    # Whoever asks why has time; loading vocabularies and model is not the request's.
+    return window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
 
 
 def show(outcome: WindowOutcome, console: Console | None = None) -> None:

@@ -22,8 +22,9 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
     selection.py   scores -> the chunks that fill a window
 """
 
-from retrieval.cache import CacheStats, VectorCache
-from retrieval.retriever import DenseLimits, Retriever
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from retrieval.selection import select
 from retrieval.tokens import counter_for
 from retrieval.types import (
@@ -39,6 +40,10 @@ from retrieval.types import (
     Query,
     Ranking,
 )
+
+if TYPE_CHECKING:
+    from retrieval.cache import CacheStats, VectorCache
+    from retrieval.retriever import DenseLimits, Retriever
 
 __all__ = [
     "Atom",
@@ -59,3 +64,12 @@ __all__ = [
     "counter_for",
     "select",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs scipy and faiss when it is asked for: counting tokens needs neither."""
+    if name in ("CacheStats", "VectorCache"):
+        return getattr(import_module("retrieval.cache"), name)
+    if name in ("DenseLimits", "Retriever"):
+        return getattr(import_module("retrieval.retriever"), name)
+    raise AttributeError(f"module 'retrieval' has no attribute {name!r}")

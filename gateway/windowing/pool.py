@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.windowing.child import Child
+from gateway.windowing.measuring import COMMON_MODELS, MAX_BYTES, counted, is_small
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
-from gateway.windowing.window import COMMON_MODELS, MAX_BYTES, is_small, window
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
 
@@ -89,7 +89,7 @@ class WindowPool:
         """
         deadline = Deadline.after(policy.deadline_ms / 1e3)
         if len(body) > MAX_BYTES or is_small(body, policy) or (self._counts_here and _is_light(body, policy)):
-            outcome = window(body, policy, None, deadline)
+            outcome = counted(body, policy, deadline)
             if outcome.reason is not Reason.WARMING:
                 return outcome
         if not self._idle and sum(1 for w in self._waiting if not w.done()) >= self._limit:

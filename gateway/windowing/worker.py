@@ -17,8 +17,9 @@ import time
 from dataclasses import dataclass
 
 from gateway.windowing.frames import Cancel, Job, Reply, State, packed, receive_frame
+from gateway.windowing.measuring import COMMON_MODELS
 from gateway.windowing.types import WindowOutcome, WindowPolicy
-from gateway.windowing.window import COMMON_MODELS, window
+from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
@@ -80,8 +81,6 @@ class Worker:
         os._exit(0)
 
     def _load(self) -> None:
-        for model in COMMON_MODELS[1:]:
-            counter_for(model)
         try:
             # Imported here: torch takes seconds, in which tokens are counted already.
             from retrieval.embedding import load_embedder  # noqa: PLC0415

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from gateway.windowing.markers import pattern
+from gateway.windowing.measuring import MAX_BYTES
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
-from gateway.windowing.window import MAX_BYTES, window
+from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.types import Counter as TokenCounter
 from retrieval.types import Deadline, Document, Query, Ranking
