@@ -7,6 +7,7 @@ The only prometheus-client user.
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -16,6 +17,7 @@ from gateway.record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WHO = ("team", "model")
@@ -102,18 +104,28 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
+        self._children: dict[tuple[object, ...], object] = {}
+
     def __call__(self, record: RequestRecord) -> None:
         """Count a finished request."""
         who = (record.team, record.model_label)
-        self._duration.labels(*who, str(record.status)).observe(record.stages.total / 1e3)
+        self._child(self._duration, *who, str(record.status)).observe(record.stages.total / 1e3)
         if record.stages.first_byte is not None:
-            self._first_byte.labels(*who).observe(record.stages.first_byte / 1e3)
+            self._child(self._first_byte, *who).observe(record.stages.first_byte / 1e3)
         if record.error:
             self._errors.labels(record.error).inc()
         if record.client_gone:
             self._client_gone.labels(*who).inc()
         self._count_usage(record, who)
         self._count_windowing(record, who)
+
+    def _child(self, metric: _Metric, *labels: str) -> _Metric:
+        key = (metric, *labels)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = metric.labels(*labels)
+        return cast(_Metric, found)
 
     def _count_usage(self, record: RequestRecord, who: tuple[str, str]) -> None:
         if usage := record.usage:
@@ -124,17 +136,17 @@ class Metrics:
                 "output_reasoning": usage.reasoning,
             }
             for kind, count in counts.items():
-                self._usage.labels(*who, kind).inc(max(count, 0))
+                self._child(self._usage, *who, kind).inc(max(count, 0))
         if record.cost.usd is not None:
-            self._cost.labels(*who).inc(float(record.cost.usd))
+            self._child(self._cost, *who).inc(float(record.cost.usd))
         if record.cost.saved_usd is not None:
-            self._saved.labels(*who).inc(float(record.cost.saved_usd))
+            self._child(self._saved, *who).inc(float(record.cost.saved_usd))
 
     def _count_windowing(self, record: RequestRecord, who: tuple[str, str]) -> None:
         if record.decision is None or record.reason is None:
             return
-        self._decisions.labels(*who, record.decision, record.reason).inc()
-        self._overhead.labels(record.decision).observe(record.stages.overhead / 1e3)
+        self._child(self._decisions, *who, record.decision, record.reason).inc()
+        self._child(self._overhead, record.decision).observe(record.stages.overhead / 1e3)
         counts = {
             "original": record.tokens_original,
             "forwarded": record.tokens_forwarded,
@@ -142,7 +154,7 @@ class Metrics:
         }
         for kind, count in counts.items():
             if count is not None:
-                self._tokens.labels(*who, kind).inc(count)
+                self._child(self._tokens, *who, kind).inc(count)
 
     def watch_pool(self, waiting: int, restarts: int, hits: int, misses: int) -> None:
         """Note the state of the windowing processes."""
