@@ -48,10 +48,10 @@ _DIRECTIVE = re.compile(
 )
 _ANNOUNCES = re.compile(
     r"\b(?:answer\w*|respond|reply|rely|use|using|based?|consult|refer|given|access|here(?:'s| is| are)|know\w*"
-    r"|quote|cite|follows?)\b"
+    r"|quote|cite|work|follows?)\b"
     rf"[^.:]{{0,80}}\b(?:following|below|provided|attached|these|this"
-    rf"|supplied)\b[^.:]{{0,60}}\b{_NOUN}\b[^.:\n]{{0,60}}(?:[:.]\s*$|\bonly\b)"
-    rf"|\b(?:from|use|using|based on|consult|in|on)\b[^.:]{{0,60}}\b{_NOUN} (?:only|below|that follows?"
+    rf"|supplied)\b[^.:]{{0,60}}\b{_NOUN}\b[^.:\n]{{0,60}}(?:[:.]\s*$|\b(?:only|alone)\b)"
+    rf"|\b(?:from|use|using|based on|consult|in|on)\b[^.:]{{0,60}}\b{_NOUN} (?:only|alone|below|that follows?"
     rf"|provided)\b[^.:\n|]{{0,60}}[:.]\s*$"
     rf"|(?:^|[.\n] ?)(?:(?:the|this|our|their|here(?:'s| is| are))\b[^.:\n]{{0,60}}"
     rf"|[\w'’ ]{{0,40}})\b{_NOUN}(?: of [^.:\n]{{1,60}})?(?: below)?\s*:\s*$"

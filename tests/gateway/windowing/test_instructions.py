@@ -23,6 +23,8 @@ def _prose(size: int, first: int = 0) -> str:
 _HEADS = (
     "You are a helpful assistant. Answer from the following material only.",
     "You are the support bot of a shop. Be polite.\n\nUse the documents below to answer the customer:",
+    "Answer from the document alone.",
+    "Work with this text.",
     "The repository's files:",
     "Here is the transcript of the meeting:",
     "Du bist ein Assistent. Beantworte Fragen anhand der folgenden Dokumente:",
