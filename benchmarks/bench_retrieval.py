@@ -1,4 +1,4 @@
-"""How much evidence retrieval keeps, and how long it takes: python -m benchmarks.bench_retrieval [--limit 12].
+"""How much evidence retrieval keeps, and how long it takes: python -m benchmarks.bench_retrieval [--limit 8].
 
 One table: mean recall over the sources of ../shared/eval at three windows for the simplest methods, for the textbook
 one (every chunk through MiniLM and FAISS, on a few short cases), and for ours, with each part switched off in turn.
@@ -16,7 +16,16 @@ from pydoc_data.topics import topics
 import numpy as np
 
 from benchmarks.retrieval_data import DATA
-from benchmarks.retrieval_train import WINDOWS, Example, by_document, by_source, held_out_odds, read_examples, recall
+from benchmarks.retrieval_train import (
+    WINDOWS,
+    Example,
+    by_document,
+    by_source,
+    held_out_odds,
+    read_examples,
+    recall,
+    smoothed,
+)
 from retrieval import Deadline, DenseLimits, Document, Embedder, Floats, Query, Retriever, counter_for
 from retrieval.embedding import load_embedder
 from retrieval.fusion import FEATURES, with_dense
@@ -24,27 +33,24 @@ from retrieval.index import search
 
 LENGTHS = (8, 32, 128, 512)  # thousand tokens
 _QUESTION = "How is the method resolution order computed for a class with several bases?"
-_FOLDS = 3
+_FOLDS = 2
 _DENSE_MOST_TOKENS = 16_000  # cases longer than this are not embedded whole: a minute each
+_TEXTURE = ("digits", "capitals", "marks", "asks", "tool_share", "documents", "asks_number", "total")
 PARTS: dict[str, Callable[[str], bool]] = {
-    "words (BM25, coverage, rarest)": lambda name: name.split()[-1] in ("words", "coverage", "rarest"),
-    "character 4-grams": lambda name: name.endswith("grams"),
-    "phrases": lambda name: name.endswith("phrases"),
-    "headings": lambda name: "heading" in name,
-    "words beyond the document's name": lambda name: "rest" in name.split(),
-    "second hop": lambda name: name.endswith("hop") or name == "bridge",
-    "vocabulary of the best chunks": lambda name: "feedback" in name,
+    "words": lambda name: name.split()[-1] in ("words", "coverage", "rarest"),
+    "4-grams and phrases": lambda name: name.endswith(("grams", "phrases")),
+    "headings": lambda name: "heading" in name or "rest" in name.split(),
+    "second hop and feedback": lambda name: name.endswith("hop") or name == "bridge" or "feedback" in name,
     "neighbours and document": lambda name: " around " in name or name.startswith("first ") or "document_best" in name,
     "last turns": lambda name: "recent" in name,
     "place and role": lambda name: name in ("place", "from_end", "messages_from_end") or name.startswith("role_"),
-    "texture": lambda name: name in ("digits", "capitals", "marks", "asks"),
-    "request": lambda name: name.startswith("query_") or name in ("tool_share", "documents", "asks_number", "total"),
+    "texture and request": lambda name: name in _TEXTURE or name.startswith("query_"),
 }
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--limit", type=int, default=12, help="cases a source (0: all)")
+    options.add_argument("--limit", type=int, default=8, help="cases a source (0: all)")
     options.add_argument("--dense-cases", type=int, default=1, help="short cases a source for the textbook method")
     options.add_argument("--no-parts", action="store_true", help="leave out the table's switched-off parts")
     chosen = options.parse_args()
@@ -65,17 +71,18 @@ def _quality(limit: int, dense_cases: int, parts: bool, embedder: Embedder) -> N
     _row("BM25", examples, [_bm25(e) for e in examples])
     folds = by_document(examples, _FOLDS)
     ours = held_out_odds(examples, folds)
-    _row("ours without MiniLM", examples, ours)
-    _row("ours", examples, [_shortlisted(e, o, embedder) for e, o in zip(examples, ours, strict=True)])
+    _row("ours without MiniLM", examples, [smoothed(o) for o in ours])
+    _row("ours", examples, [smoothed(_shortlisted(e, o, embedder)) for e, o in zip(examples, ours, strict=True)])
     for title, off in PARTS.items() if parts else ():
         blind = [replace(e, features=_without(e.features, off)) for e in examples]
-        _row(f"  without MiniLM and {title}", examples, held_out_odds(blind, folds))
+        _row(f"  without MiniLM and {title}", examples, [smoothed(o) for o in held_out_odds(blind, folds)])
     few = list(_short(examples, dense_cases))
     if few:
+        ids = {e.case.id for e in few}
         print(f"{len(few)} cases short enough to embed whole")
         _row("all-dense MiniLM", few, [_all_dense(e, embedder) for e in few])
         _row("BM25", few, [_bm25(e) for e in few])
-        _row("ours without MiniLM", few, [o for e, o in zip(examples, ours, strict=True) if e in few])
+        _row("ours without MiniLM", few, [smoothed(o) for e, o in zip(examples, ours, strict=True) if e.case.id in ids])
 
 
 def _short(examples: Sequence[Example], count: int) -> Iterator[Example]:
@@ -111,8 +118,8 @@ def _without(features: Floats, off: Callable[[str], bool]) -> Floats:
     return hidden
 
 
-def _row(title: str, examples: Sequence[Example], odds: Sequence[Floats]) -> None:
-    means = by_source(examples, [recall(e, o) for e, o in zip(examples, odds, strict=True)])
+def _row(title: str, examples: Sequence[Example], scores: Sequence[Floats]) -> None:
+    means = by_source(examples, [recall(e, s) for e, s in zip(examples, scores, strict=True)])
     values = np.mean(list(means.values()), axis=0)
     print(f"{title:60}" + "".join(f"{value:8.3f}" for value in values), flush=True)
 

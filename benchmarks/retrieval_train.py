@@ -113,10 +113,15 @@ def _stored(nodes: npt.NDArray[Any]) -> dict[str, list[Any]]:
     return {"feature": feature, "threshold": threshold, "value": leaves}
 
 
-def recall(example: Example, odds: Floats) -> Floats:
+def smoothed(odds: Floats) -> Floats:
+    """Return the scores that the retriever would rank by."""
+    probable = probabilities(odds)
+    return probable + SMOOTHING * neighbours(probable)
+
+
+def recall(example: Example, scores: Floats) -> Floats:
     """Return the share of the example's evidence that is kept at each of WINDOWS."""
-    scores = probabilities(odds)
-    ranking = Ranking(example.chunks, scores + SMOOTHING * neighbours(scores))
+    ranking = Ranking(example.chunks, scores)
     masks = [select(ranking, example.case.budget(window)) for window in WINDOWS]
     return np.array([kept_share(example.case, example.chunks, mask) for mask in masks], dtype=np.float32)
 
@@ -160,7 +165,7 @@ def main() -> None:
         ("source left out", [names.index(e.case.source) for e in examples]),
     ):
         odds = held_out_odds(examples, parts)
-        means = by_source(examples, [recall(e, o) for e, o in zip(examples, odds, strict=True)])
+        means = by_source(examples, [recall(e, smoothed(o)) for e, o in zip(examples, odds, strict=True)])
         overall = np.mean(list(means.values()), axis=0)
         print(title, *(f"{overall[i]:.3f} at {window}" for i, window in enumerate(WINDOWS)))
         print("  " + "  ".join(f"{source} {mean[-1]:.2f}" for source, mean in means.items()), flush=True)
