@@ -126,6 +126,7 @@ def end_of_prompt(first: bool) -> Callable[[Sequence[Case]], Made]:
     """Return the run that keeps the first (or the last) tokens of all texts, the question aside."""
 
     def run(cases: Sequence[Case]) -> Made:
+        counter_for(MODEL)  # its vocabulary is read once
         return Made("", tuple(_end(case, first) for case in cases))
 
     return run
@@ -166,7 +167,7 @@ def _figure(value: float | None, form: str) -> str:
 
 def _cells(row: Summary) -> Iterable[str]:
     return (
-        f"{row.trimmed} of {row.requests}",
+        str(row.trimmed),
         _figure(row.recall_trimmed, ".3f"),
         _figure(row.recall_all, ".3f"),
         _figure(row.tokens_trimmed, ",.0f"),
@@ -193,11 +194,15 @@ def compare(methods: Sequence[Method], cases: Sequence[Case], long: Sequence[Cas
             table.add_row(method.name, "not run")
             remarks.append(f"{method.name}: not run, {error}")
             continue
-        name = f"{method.name} {made.version}".strip()
+        remarks += [f"{method.name}: version {made.version}"] if made.version else []
         row = summarise(cases[: len(made.outcomes)], made.outcomes[: len(cases)], made.outcomes[len(cases) :])
-        table.add_row(name, *_cells(row))
-        remarks += [f"{name}: {made.stopped}, the row has what was answered"] if made.stopped else []
-        remarks += [f"{name}: {note}" + (f" ({n})" if n > 1 else "") for note, n in row.notes]
+        table.add_row(method.name, *_cells(row))
+        remarks += (
+            [f"{method.name}: {made.stopped}, the row has the {row.requests} that were answered"]
+            if made.stopped
+            else []
+        )
+        remarks += [f"{method.name}: {note}" + (f" ({n})" if n > 1 else "") for note, n in row.notes]
     return table, remarks
 
 

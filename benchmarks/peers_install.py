@@ -60,9 +60,13 @@ def environment(requirement: str) -> Path:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     print(f"installing {requirement} into {folder}", file=sys.stderr)
-    _install([sys.executable, "-m", "venv", str(folder)])
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _install([*pip, requirement])
+    try:
+        _install([sys.executable, "-m", "venv", str(folder)])
+        _install([*pip, requirement])
+    except PeerUnavailableError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     (folder / "complete").touch()
     return folder
 
