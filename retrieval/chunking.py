@@ -29,7 +29,10 @@ _ENOUGH = {
     Strength.HEADING: 24,
     Strength.TITLE: 1,
 }
-_SENTENCE = re.compile(r"(?:[.!?…؟]+[\"'”’)\]]*(?=\s)|[。！？；｡।॥]+[」』”’）)]*)\s*|\s{2,}(?=\S)")
+# Every alternative is tried only where its run begins, and takes all of it: linear even in a text of blanks or dots.
+_SENTENCE = re.compile(
+    r"(?:(?<![.!?…؟])[.!?…؟]++[\"'”’)\]]*+(?=\s)|[。！？；｡।॥]++[」』”’）)]*+)\s*+|(?<=\S)\s{2,}+(?=\S)"
+)
 _SPACE = re.compile(r"[\s,;:、，；：]")
 Sizes = npt.NDArray[np.float64]
 

@@ -35,6 +35,7 @@ _DEFINITION = re.compile(
     r"(?:def|class|function|func|fn|interface|struct|enum|impl|trait|module|namespace)\b\s+[\w(<]"
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)")
+_LONGEST = 400  # characters of a line that are looked at: titles are shorter, and patterns stay quick
 _SHORT = 100  # characters of a line that may be a heading without any mark
 
 
@@ -72,7 +73,8 @@ class Outline:
             strength = Strength.PARAGRAPH if after_blank else Strength.LINE
         return strength
 
-    def _marked(self, line: str) -> Strength | None:
+    def _marked(self, whole: str) -> Strength | None:
+        line = whole[:_LONGEST]
         first = line.lstrip()[:1]
         if first in "`~" and _FENCE.match(line):
             self._fenced = not self._fenced

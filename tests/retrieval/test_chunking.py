@@ -1,5 +1,6 @@
 from pydoc_data.topics import topics
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,15 @@ def test_scripts_without_spaces_are_cut_at_sentence_ends() -> None:
 
 def test_a_text_without_any_boundary_is_cut_all_the_same() -> None:
     assert len(pieces("x" * 20_000)) > 10
+
+
+@pytest.mark.parametrize(
+    "piece", [" \n", "\n", "x", ".", "-", "#", "[", "- ", "A: b\n", "1.", "=", '"a", ', "\t", "!?"]
+)
+def test_monotonous_texts_take_no_longer_than_others(piece: str) -> None:
+    # 200,000 of each: anything that is not linear would take minutes here, and the run would be stopped.
+    text = piece * 200_000
+    assert "".join(pieces(text)) == text
 
 
 def test_speaker_turns_stand_alone_under_their_speaker() -> None:
