@@ -18,6 +18,7 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
     embedding.py   texts -> unit vectors (the only user of sentence_transformers, imported where it is needed)
     index.py       inner-product search (the only user of faiss)
     cache.py       vectors by content, bounded in bytes
+    dense.py       the shortlist's vectors: those that are there now, the others afterwards
     fusion.py      signals -> one score
     selection.py   scores -> the chunks that fill a window
 """
@@ -43,7 +44,8 @@ from retrieval.types import (
 
 if TYPE_CHECKING:
     from retrieval.cache import CacheStats, VectorCache
-    from retrieval.retriever import DenseLimits, Retriever
+    from retrieval.dense import DenseLimits
+    from retrieval.retriever import Retriever
 
 __all__ = [
     "Atom",
@@ -70,6 +72,8 @@ def __getattr__(name: str) -> object:
     """Load what needs scipy and faiss when it is asked for: counting tokens needs neither."""
     if name in ("CacheStats", "VectorCache"):
         return getattr(import_module("retrieval.cache"), name)
-    if name in ("DenseLimits", "Retriever"):
+    if name == "DenseLimits":
+        return getattr(import_module("retrieval.dense"), name)
+    if name == "Retriever":
         return getattr(import_module("retrieval.retriever"), name)
     raise AttributeError(f"module 'retrieval' has no attribute {name!r}")

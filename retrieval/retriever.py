@@ -1,28 +1,19 @@
 """Ranks the chunks of a request: the stages in order."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from retrieval.cache import VectorCache, content_key
+from retrieval.cache import VectorCache
 from retrieval.chunking import chunk_documents
+from retrieval.dense import DenseLimits, DenseStage
 from retrieval.fusion import feature_matrix, load_forest, probabilities, with_dense
-from retrieval.index import search
 from retrieval.selection import demote_repeats, select
-from retrieval.signals import Ids, Passages, cheap_signals, neighbours, read_passages
+from retrieval.signals import Passages, Signals, cheap_signals, neighbours, read_passages
 from retrieval.types import Counter, Deadline, Document, Embedder, Floats, Mask, Query, Ranking
 
+_SHORTLIST = 64  # chunks that the dense stage hears of
 SMOOTHING = 0.3  # of the better neighbour: evidence seldom ends where a chunk does
-
-
-@dataclass(frozen=True, slots=True)
-class DenseLimits:
-    """What the dense stage may cost: chunks embedded, seconds, and the seconds that are left to later stages."""
-
-    chunks: int = 8
-    seconds: float = 0.3
-    reserve_seconds: float = 0.1
 
 
 class Retriever:
@@ -31,9 +22,8 @@ class Retriever:
     def __init__(
         self, embedder: Embedder | None, cache: VectorCache | None = None, dense: DenseLimits | None = None
     ) -> None:
-        self._embedder = embedder
         self._cache = cache or VectorCache(64 << 20)
-        self._dense = dense or DenseLimits()
+        self._dense = DenseStage(embedder, self._cache, dense or DenseLimits()) if embedder else None
         self._forest = load_forest()
 
     @property
@@ -44,7 +34,7 @@ class Retriever:
     def rank(self, documents: Sequence[Document], query: Query, counter: Counter, deadline: Deadline) -> Ranking:
         """Cut the documents into chunks and score them against the query.
 
-        The dense stage gets only the time that is left and is named in `skipped` when there was none.
+        The dense stage uses the vectors that are there, and is named in `skipped` where these are too few.
         Raises DeadlineExceededError when the deadline passes between stages.
         """
         chunks = chunk_documents(documents, counter)
@@ -56,14 +46,8 @@ class Retriever:
         signals = cheap_signals(passages, query, deadline)
         odds = self._forest.score(feature_matrix(signals))
         deadline.check()
-        best = np.argsort(-odds, kind="stable")[: self._dense.chunks]
-        dense = self._cosines(passages, query, best, deadline)
-        if dense is not None:
-            best = best[: len(dense)]
-            signals["dense"][best] = dense
-            odds = with_dense(odds, best, dense)
-            deadline.check()
-        probable = probabilities(odds)
+        dense = self._moved(odds, passages, query, signals, deadline)
+        probable = probabilities(odds if dense is None else dense)
         scores = demote_repeats(
             probable + SMOOTHING * neighbours(probable), passages.texts, [chunk.tokens for chunk in chunks]
         )
@@ -74,30 +58,23 @@ class Retriever:
         """Return which chunks fill the window best, bool[n]."""
         return select(ranking, window_tokens)
 
-    def _cosines(self, passages: Passages, query: Query, best: Ids, deadline: Deadline) -> Floats | None:
-        """Return the cosines to the question of the leading chunks; None when there was no time or no model."""
-        seconds = min(self._dense.seconds, deadline.left() - self._dense.reserve_seconds)
-        if self._embedder is None or seconds <= 0 or not len(best):
-            return None
-        texts = [query.text, *(passages.texts[i] for i in best)]
-        vectors = self._vectors(self._embedder, texts, Deadline.after(seconds))
-        if len(vectors) < 2:
-            return None
-        scores, ids = search(vectors[1:], vectors[0], len(vectors) - 1)
-        cosines = np.empty(len(ids), dtype=np.float32)
-        cosines[ids] = scores
-        return cosines
+    def warm(self, goes_on: Callable[[], bool]) -> int:
+        """Embed what the requests so far lacked, while `goes_on` says so; return how many texts were embedded.
 
-    def _vectors(self, embedder: Embedder, texts: Sequence[str], deadline: Deadline) -> Floats:
-        """Return the vectors of as many leading texts as time allows, from the cache where it has them."""
-        keys = [content_key(text) for text in texts]
-        known = self._cache.get_many(keys)
-        missing = [i for i, vector in enumerate(known) if vector is None]
-        fresh = embedder.embed([texts[i] for i in missing], deadline) if missing else None
-        if fresh is not None:
-            self._cache.put_many([keys[i] for i in missing[: len(fresh)]], fresh)
-            for i, vector in zip(missing, fresh, strict=False):
-                known[i] = vector
-        count = next((i for i, vector in enumerate(known) if vector is None), len(known))
-        rows = [vector for vector in known[:count] if vector is not None]
-        return np.stack(rows) if rows else np.empty((0, embedder.dimension), dtype=np.float32)
+        To be called when nobody waits: the next question about the same texts finds their vectors.
+        """
+        return self._dense.warm(goes_on) if self._dense else 0
+
+    def _moved(
+        self, odds: Floats, passages: Passages, query: Query, signals: Signals, deadline: Deadline
+    ) -> Floats | None:
+        """Return the log-odds moved by the shortlist's cosines to the question; None where there are none."""
+        if self._dense is None:
+            return None
+        best = np.argsort(-odds, kind="stable")[:_SHORTLIST]
+        found = self._dense.cosines(query.text, [passages.texts[i] for i in best], deadline)
+        if found is None:
+            return None
+        embedded, cosines = best[found[0]], found[1]
+        signals["dense"][embedded] = cosines
+        return with_dense(odds, embedded, cosines)

@@ -2,7 +2,7 @@
 
 It takes one job at a time; a second thread reads the socket, so that a job is told when nobody waits for it any
 more, and ends the process when the gateway is gone. A third loads the embedding model; until it is there, tokens are
-counted and oversized requests answered WARMING.
+counted and oversized requests answered WARMING. Afterwards it embeds, while no job is there, what jobs lacked.
 """
 
 import gc
@@ -24,6 +24,7 @@ from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
 
+_BACKGROUND = 10  # niceness of the thread that embeds for later
 _REHEARSAL = json.dumps(
     {
         "messages": [
@@ -57,6 +58,7 @@ class Worker:
         self._jobs: queue.SimpleQueue[tuple[Job, JobDeadline]] = queue.SimpleQueue()
         self._events: dict[int, threading.Event] = {}
         self._retriever: Retriever | None = None
+        self._idle = threading.Event()
 
     def run(self) -> None:
         """Answer jobs for ever; the process ends when the other end of the socket does."""
@@ -66,9 +68,21 @@ class Worker:
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while True:
             job, deadline = self._jobs.get()
+            self._idle.clear()
             outcome = window(job.body, job.policy, self._retriever, deadline)
             self._events.pop(job.id, None)
             self._send(self._reply(job, outcome))
+            if self._jobs.empty():
+                self._idle.set()
+
+    def _warm(self, retriever: Retriever) -> None:
+        """Embed, while nobody waits, what the requests so far lacked: the next turn of a conversation finds it done."""
+        # Linux gives every thread a priority of its own: a request that comes meanwhile is worked on first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND)
+        while True:
+            self._idle.wait()
+            if not retriever.warm(self._idle.is_set):
+                self._idle.clear()
 
     def _read(self) -> None:
         while (frame := receive_frame(self._connection)) is not None:
@@ -91,11 +105,13 @@ class Worker:
         else:
             # The first window pays for what all later ones share (a second or two): not a request's time.
             window(_REHEARSAL, _REHEARSAL_POLICY, retriever, Deadline.after(60))
+            retriever.warm(lambda: True)
             # What is loaded stays: garbage is then collected in milliseconds, not in a third of a second.
             gc.collect()
             gc.freeze()
             self._retriever = retriever
             self._send(State(ready=True))
+            self._warm(retriever)
 
     def _reply(self, job: Job, outcome: WindowOutcome) -> Reply:
         stats = self._retriever.cache.stats() if self._retriever else None

@@ -76,10 +76,25 @@ def test_only_a_shortlist_is_embedded_and_only_once() -> None:
 
 def test_under_pressure_the_dense_stage_is_shed() -> None:
     embedder = LetterEmbedder()
-    retriever = Retriever(embedder, dense=DenseLimits(reserve_seconds=120))
+    retriever = Retriever(embedder, dense=DenseLimits(seconds=30, reserve_seconds=120))
     ranking = retriever.rank(MANUAL[:5], Query("What is a lambda?"), COUNTER, Deadline.after(60))
     assert ranking.skipped == ("dense",)
     assert not embedder.asked
+
+
+def test_on_a_requests_path_nothing_is_embedded_and_the_next_turn_finds_it_done() -> None:
+    embedder = LetterEmbedder()
+    retriever = Retriever(embedder)
+    first = retriever.rank(MANUAL, Query("What is a lambda?"), COUNTER, Deadline.after(60))
+    assert first.skipped == ("dense",)
+    assert not embedder.asked
+    limits = DenseLimits()
+    assert limits.chunks < retriever.warm(lambda: True) <= limits.warm_chunks
+    assert len(set(embedder.asked)) == len(embedder.asked)
+    again = retriever.rank(MANUAL, Query("What is a lambda?"), COUNTER, Deadline.after(60))
+    assert again.skipped == ()
+    assert int(np.isfinite(again.signals["dense"]).sum()) == limits.chunks
+    assert retriever.warm(lambda: True) == 0
 
 
 def test_past_the_deadline_nothing_is_returned() -> None:
