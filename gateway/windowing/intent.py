@@ -44,6 +44,17 @@ _WH = re.compile(
     r"|did|do|does|can|was|has)\b",
     re.IGNORECASE,
 )
+# Who asks how often a thing is named asks for all of the text; "How often do side effects occur?" does not.
+_OCCURRENCES = re.compile(
+    r"\bhow (?:many times|often)\b[^.?]{0,80}\b(?:mention(?:ed|s)?|appear(?:s|ed)?|referred to)\b"
+    r"|\bhow (?:many times|often)\b[^.?]{0,40}\b(?:word|term|string|phrase)\b[^.?]{0,60}\b(?:occur\w*|used)\b"
+    r"|\b(?:count|number of)\b[^.?]{0,40}\b(?:occurrences|mentions|appearances)\b"
+    r"|\bwie oft\b[^.?]{0,80}\b(?:erwähnt|genannt|vorkommt|auftaucht)\b"
+    r"|\bcombien de fois\b[^.?]{0,80}\b(?:mentionn|appara[iî])"
+    r"|\bcu[aá]ntas veces\b[^.?]{0,80}\b(?:menciona|aparece)"
+    r"|(?:出现|提到|提及|出現)了?(?:几|多少|幾)次|何回.{0,12}(?:登場|出て|言及)",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w'’.-]*|\b[A-Z]{2,}\d*\b|\b[A-Za-z]*\d[\w-]*\b")
 _QUOTED = re.compile(r"[\"“”„«»「」『』《》`]")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？]")
@@ -89,7 +100,9 @@ def needs_whole_context(query: str, context_tokens: int = 0, instructions: str =
     del context_tokens  # no effect of it was found in the data; the caller knows whether trimming is worth anything
     asks = any(asks_strongly(line) for line in query[: _HEAD + _TAIL].splitlines())
     request = query if asks or not instructions.strip() else instructions
-    return whole_context_probability(request) >= model().threshold or any(map(_orders_whole, _outer_lines(request)))
+    if whole_context_probability(request) >= model().threshold or _OCCURRENCES.search(request[:_HEAD]):
+        return True
+    return any(map(_orders_whole, _outer_lines(request)))
 
 
 def _outer_lines(request: str) -> list[str]:

@@ -174,3 +174,19 @@ def test_an_order_next_to_lines_of_the_document_counts() -> None:
     line = "- **Rules**: see `rules.md` for the list of files that match"
     assert needs_whole_context(f"{line}\n{line}\nTranslate the text into Polish.")
     assert needs_whole_context(f"Summarise the text.\n{line}\n{line}")
+
+
+@pytest.mark.parametrize(
+    ("request_text", "whole"),
+    [
+        ("How many times is Paris mentioned?", True),
+        ("How often does the word 'whale' occur?", True),
+        ("Wie oft wird der Kanzler erwähnt?", True),
+        ("Combien de fois Paris apparaît-il ?", True),
+        ("文中提到了几次巴黎？", True),
+        ("How often do side effects occur?", False),
+        ("How many times did Ann win the cup?", False),
+    ],
+)
+def test_counting_what_is_named_needs_all_of_the_text(request_text: str, whole: bool) -> None:
+    assert needs_whole_context(request_text) is whole
