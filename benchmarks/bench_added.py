@@ -71,9 +71,10 @@ def document(tokens: int) -> str:
     return text[: round(len(text) * share)]
 
 
-def unseen(text: str, run: str) -> str:
-    """Return the text with every paragraph labelled, so that no vector of an earlier run serves again."""
-    return "".join(f"[{run}.{n}] {part}\n\n" for n, part in enumerate(text.split("\n\n")))
+def unseen(text: str, run: str, tokens: int) -> str:
+    """Return about that many tokens of the text, every paragraph labelled, so that nothing of an earlier run serves."""
+    labelled = "".join(f"[{run}.{n}] {part}\n\n" for n, part in enumerate(text.split("\n\n")))
+    return labelled[: round(len(labelled) * min(1.0, tokens / counter_for(MODEL).count(labelled)))]
 
 
 def body_of(text: str, question: str) -> bytes:
@@ -101,10 +102,10 @@ def measure(runs: int, deadline_ms: int) -> dict[tuple[int, str], list[Sample]]:
         upstream = stack.enter_context(running(["-m", "benchmarks.canned", str(port)], port)).url
         through = Client(stack.enter_context(gateway(upstream, deadline_ms)).url)
         direct = Client(upstream)
-        sample(through, direct, body_of(unseen(document(SIZES[0]), "first"), COLD))
+        sample(through, direct, body_of(unseen(document(SIZES[0]), "first", SIZES[0]), COLD))
         for size in SIZES:
             for run in range(runs):
-                text = unseen(document(size), f"{size}.{run}")
+                text = unseen(document(size), f"{size}.{run}", size)
                 results[size, "cold"].append(sample(through, direct, body_of(text, COLD)))
                 results[size, "warm"].append(sample(through, direct, body_of(text, WARM)))
     return results

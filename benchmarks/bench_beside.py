@@ -46,7 +46,7 @@ def windowing(url: str) -> Iterator[list[str]]:
         run = 0
         while not stop.is_set():
             run += 1
-            _, reply = client.post(body_of(unseen(document(_LARGE), f"beside.{run}"), COLD))
+            _, reply = client.post(body_of(unseen(document(_LARGE), f"beside.{run}", _LARGE), COLD))
             reasons.append(reply.getheader("x-gateway-reason") or "")
 
     thread = threading.Thread(target=work)
@@ -80,7 +80,7 @@ def highest(pid: int, work: threading.Thread) -> float:
 def memory(url: str, direct: Client, pid: int) -> dict[str, float]:
     """Return the memory before, while and after a huge prompt is windowed."""
     before = resident_mb(pid)
-    body = body_of(unseen((document(_LARGE) + "\n\n") * (_HUGE // _LARGE), "huge"), COLD)
+    body = body_of(unseen((document(_LARGE) + "\n\n") * (_HUGE // _LARGE), "huge", _HUGE), COLD)
     work = threading.Thread(target=sample, args=(Client(url), direct, body))
     work.start()
     top = highest(pid, work)

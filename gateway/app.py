@@ -1,5 +1,6 @@
 """The composition root: everything is built here, from the settings, when the server starts."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +19,8 @@ from gateway.teams.keys import Keyring
 from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
+_COMMON_MODEL = "gpt-4o-mini"
+
 
 class Gateway:
     """The ASGI application: the OpenAI API as a plain callable, the operators' routes in FastAPI beside it."""
@@ -25,12 +28,14 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._metrics = Metrics()
         self._upstreams = {name: Upstream(name, found) for name, found in settings.upstreams.items()}
+        self._prices = {name: PriceBook(found.base_url) for name, found in settings.upstreams.items()}
+        self._priced = (*settings.models, _COMMON_MODEL)
         self._pool = _pool(settings)
         self._pipeline = Pipeline(
             settings=settings,
             keyring=_keyring(settings),
             upstreams=self._upstreams,
-            prices={name: PriceBook(found.base_url) for name, found in settings.upstreams.items()},
+            prices=self._prices,
             windows=self._pool,
             recorders=(logs.RequestLog(), self._metrics),
         )
@@ -50,10 +55,16 @@ class Gateway:
         async with AsyncExitStack() as stack:
             for upstream in self._upstreams.values():
                 await stack.enter_async_context(upstream)
+            stack.callback(asyncio.create_task(self._load_prices()).cancel)
             if self._windows_wanted:
                 stack.push_async_callback(self._pool.close)
                 await self._pool.start()
             yield
+
+    async def _load_prices(self) -> None:
+        """Read the price list off the event loop, before a request needs it."""
+        for book in self._prices.values():
+            await asyncio.to_thread(book.load, self._priced)
 
     def _ready(self) -> bool:
         return self._pool.ready or not self._windows_wanted

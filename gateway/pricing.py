@@ -1,6 +1,6 @@
 """Prices of models, from genai-prices; the only module that knows that library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -20,6 +20,11 @@ class PriceBook:
         self._url = upstream_url
         # A caller chooses the model's name, so what is remembered of names is bounded.
         self._found = lru_cache(maxsize=1024)(self._look_up)
+
+    def load(self, models: Iterable[str]) -> None:
+        """Look the models up now: the first look-up reads the price list, which takes a quarter of a second."""
+        for model in models:
+            self._found(model)
 
     def canonical(self, model: str | None) -> str | None:
         """Return the name under which the model is priced, the same for all its aliases and dates."""
