@@ -20,6 +20,7 @@ from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
 _COMMON_MODEL = "gpt-4o-mini"
+_LOOK_S = 0.5
 
 
 class Gateway:
@@ -41,7 +42,7 @@ class Gateway:
         )
         self._windows_wanted = settings.windowing.mode != "off"
         self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=None)
-        self._ops.include_router(ops.routes(self._metrics, self._ready, self._refresh))
+        self._ops.include_router(ops.routes(self._metrics, self._ready, lambda: self._pool.detail, self._refresh))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -56,10 +57,17 @@ class Gateway:
             for upstream in self._upstreams.values():
                 await stack.enter_async_context(upstream)
             stack.callback(asyncio.create_task(self._load_prices()).cancel)
+            stack.callback(asyncio.create_task(self._announce()).cancel)
             if self._windows_wanted:
                 stack.push_async_callback(self._pool.close)
                 await self._pool.start()
             yield
+
+    async def _announce(self) -> None:
+        """Log once that oversized prompts are windowed from now on, or why they never will be."""
+        while not self._ready() and not self._pool.detail:  # noqa: ASYNC110 - for some seconds after the start only
+            await asyncio.sleep(_LOOK_S)
+        logs.event("windowing", status="ready" if self._ready() else "not ready", detail=self._pool.detail or None)
 
     async def _load_prices(self) -> None:
         """Read the price list off the event loop, before a request needs it."""

@@ -9,8 +9,10 @@ from gateway.metrics import CONTENT_TYPE, Metrics
 PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
 
 
-def routes(metrics: Metrics, ready: Callable[[], bool], refresh: Callable[[], None]) -> APIRouter:
-    """Return the routes; `refresh` brings the metrics of the windowing processes up to date."""
+def routes(
+    metrics: Metrics, ready: Callable[[], bool], detail: Callable[[], str], refresh: Callable[[], None]
+) -> APIRouter:
+    """Return the routes; `detail` says why not `ready`; `refresh` updates the windowing processes' metrics."""
     router = APIRouter()
 
     @router.get("/healthz", summary="The process listens")
@@ -22,7 +24,7 @@ def routes(metrics: Metrics, ready: Callable[[], bool], refresh: Callable[[], No
         if ready():
             return {"status": "ready"}
         response.status_code = 503
-        return {"status": "warming"}
+        return {"status": "warming", **({"detail": why} if (why := detail()) else {})}
 
     @router.get("/metrics", summary="Prometheus metrics of all workers")
     async def exposition() -> Response:

@@ -106,3 +106,16 @@ def test_two_workers_warm_up_serve_and_count_together(two_workers: Gateway, upst
     assert max(readings) <= 41
     assert eventually(lambda: post_chat(two_workers.url, sent).get("x-gateway-windowing") == "applied", 60)
     assert status_of(two_workers.root + "/readyz") in {200, 503}
+
+
+def test_a_model_that_cannot_be_loaded_is_said_and_stops_no_request(upstream: Upstream, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{embedding_model: /no/such/model}}\n"
+    )
+    port = free_port()
+    with running(serve_command(config, port), port, "/healthz") as server:
+        assert eventually(lambda: b"cannot be loaded" in send(server.url, "GET", "/readyz").body, 60)
+        assert status_of(f"{server.url}/readyz") == 503
+        assert post_chat(f"{server.url}/v1", chat_body(LONG * 3)).get("x-gateway-reason") == "warming"
+        assert eventually(lambda: server.log.read_text().count("cannot be loaded") >= 1)
