@@ -5,9 +5,9 @@ The only prometheus-client user.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -21,6 +21,7 @@ _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _WHO = ("team", "model")
+_REQUEST = (*_WHO, "status")
 
 
 class Metrics:
@@ -28,82 +29,46 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "Time from a request's arrival to the end of its reply",
-            (*_WHO, "status"),
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._first_byte = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "Time from a request's arrival to the first byte of its reply's body",
-            _WHO,
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._usage = Counter(
-            "gen_ai_client_token_usage",
-            "Tokens that upstreams reported (gen_ai_token_type: input, input_cached, output, output_reasoning)",
-            (*_WHO, "gen_ai_token_type"),
-            registry=registry,
-        )
-        self._overhead = Histogram(
-            "context_gateway_overhead_seconds",
-            "The gateway's own share of the time before the upstream was asked",
-            ("decision",),
-            registry=registry,
-            buckets=_OVERHEAD,
-        )
-        self._decisions = Counter(
-            "context_gateway_windowing_decisions",
-            "Chat requests by what was done with their prompt, and why",
-            (*_WHO, "decision", "reason"),
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "context_gateway_prompt_tokens",
-            "Tokens of prompts that were windowed (kind: original, forwarded, saved)",
-            (*_WHO, "kind"),
-            registry=registry,
-        )
-        self._cost = Counter(
-            "context_gateway_cost_usd", "Cost of requests whose price and usage are known", _WHO, registry=registry
-        )
-        # A saving can be negative, so its sum goes up and down; a gauge that is added to says so.
-        self._saved = Gauge(
-            "context_gateway_cost_saved_usd",
-            "Money saved, net of lost cache discounts and the gateway's own cost",
-            _WHO,
-            registry=registry,
-            multiprocess_mode="sum",
-        )
-        self._errors = Counter(
-            "context_gateway_errors", "Errors that the gateway answered itself", ("code",), registry=registry
-        )
-        self._client_gone = Counter(
-            "context_gateway_client_gone", "Requests whose client left early", _WHO, registry=registry
-        )
-        self._waiting = Gauge(
-            "context_gateway_windowing_waiting",
-            "Requests that are being windowed or wait for it",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self._restarts = Gauge(
-            "context_gateway_windowing_restarts",
-            "Windowing processes that had to be started again",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self._cache = Gauge(
-            "context_gateway_vector_cache",
-            "Look-ups in the cache of embedded chunks (result: hit, miss)",
-            ("result",),
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
 
+        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+
+        def counter(name: str, text: str, labels: Sequence[str]) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(
+            name: str, text: str, labels: Sequence[str] = (), mode: Literal["sum", "livesum"] = "livesum"
+        ) -> Gauge:
+            return Gauge(name, text, labels, registry=registry, multiprocess_mode=mode)
+
+        self._duration = histogram(
+            "gen_ai_server_request_duration_seconds", "From a request's arrival to its reply's end", _REQUEST, _SECONDS
+        )
+        self._first_byte = histogram(
+            "gen_ai_server_time_to_first_token_seconds", "From arrival to the reply's first byte", _WHO, _SECONDS
+        )
+        self._usage = counter(
+            "gen_ai_client_token_usage", "Tokens that upstreams reported", (*_WHO, "gen_ai_token_type")
+        )
+        self._overhead = histogram(
+            "context_gateway_overhead_seconds", "Our own time before the upstream was asked", ("decision",), _OVERHEAD
+        )
+        self._decisions = counter(
+            "context_gateway_windowing_decisions",
+            "Chat requests by what was done and why",
+            (*_WHO, "decision", "reason"),
+        )
+        self._tokens = counter("context_gateway_prompt_tokens", "Tokens of prompts that were counted", (*_WHO, "kind"))
+        self._cost = counter("context_gateway_cost_usd", "Cost of requests whose price and usage are known", _WHO)
+        # A saving can be negative, so its sum goes up and down; a gauge that is added to says so.
+        self._saved = gauge(
+            "context_gateway_cost_saved_usd", "Money saved, net of lost cache discounts and our own cost", _WHO, "sum"
+        )
+        self._errors = counter("context_gateway_errors", "Errors that the gateway answered itself", ("code",))
+        self._client_gone = counter("context_gateway_client_gone", "Requests whose client left early", _WHO)
+        self._waiting = gauge("context_gateway_windowing_waiting", "Requests in windowing or waiting for it")
+        self._restarts = gauge("context_gateway_windowing_restarts", "Windowing processes started again")
+        self._cache = gauge("context_gateway_vector_cache", "Look-ups of embedded chunks: hit, miss", ("result",))
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
         self._children: dict[tuple[object, ...], object] = {}
 

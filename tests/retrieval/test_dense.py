@@ -1,33 +1,16 @@
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
-from retrieval import Deadline, DeadlineExceededError, DenseLimits, Floats, VectorCache
+from retrieval import Deadline, DeadlineExceededError, DenseLimits, VectorCache
 from retrieval.dense import DenseStage
+from tests.retrieval.letters import LetterEmbedder
 
 TEXTS = [f"passage {n} " + "abc"[n % 3] * 20 for n in range(40)]
 QUESTION = "aaaa aaaa"
 
 
-class Letters:
-    """Counts letters; fails like a real model when there is no time at all."""
-
-    dimension = 26
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
-        deadline.check()
-        self.asked.extend(texts)
-        counts = np.array([[t.count(chr(97 + i)) + 0.01 for i in range(26)] for t in texts], dtype=np.float32)
-        unit: Floats = counts / np.linalg.norm(counts, axis=1, keepdims=True)
-        return unit
-
-
-def stage(limits: DenseLimits) -> tuple[DenseStage, Letters]:
-    embedder = Letters()
+def stage(limits: DenseLimits) -> tuple[DenseStage, LetterEmbedder]:
+    embedder = LetterEmbedder()
     return DenseStage(embedder, VectorCache(1 << 20), limits), embedder
 
 

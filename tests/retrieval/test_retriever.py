@@ -9,31 +9,15 @@ from retrieval import (
     DeadlineExceededError,
     DenseLimits,
     Document,
-    Floats,
     Query,
     Ranking,
     Retriever,
     counter_for,
 )
+from tests.retrieval.letters import LetterEmbedder
 
 COUNTER = counter_for("gpt-4o")
 MANUAL = tuple(Document(f"# {name}\n\n{text}", "user", 0) for name, text in sorted(topics.items()))
-
-
-class LetterEmbedder:
-    """Counts letters: a real, if simple, vector of a text; remembers what it was asked for."""
-
-    dimension = 26
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
-        deadline.check()
-        self.asked.extend(texts)
-        counts = np.array([[t.lower().count(chr(97 + i)) + 0.01 for i in range(26)] for t in texts], dtype=np.float32)
-        unit: Floats = counts / np.linalg.norm(counts, axis=1, keepdims=True)
-        return unit
 
 
 def kept_text(ranking: Ranking, documents: Sequence[Document], window: int) -> str:
