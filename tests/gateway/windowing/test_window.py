@@ -17,6 +17,7 @@ from tests.gateway.windowing.windows import (
     QUESTION,
     REFERENCE,
     RETRIEVER,
+    WORDS,
     forwarded,
     request,
     run,
