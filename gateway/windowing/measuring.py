@@ -7,11 +7,11 @@ from pathlib import Path
 from gateway.windowing.conversation import Conversation, read
 from gateway.windowing.counting import Tally, tally
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
-from retrieval.tokens import counter_for
+from retrieval.tokens import counter_for, encoding_name
 from retrieval.types import Counter, Deadline, DeadlineExceededError
 
 MAX_BYTES = 16_000_000  # counting alone takes seconds beyond this: such a body is forwarded as it is
-COMMON_MODELS = ("gpt-4o", "gpt-4")  # one for each vocabulary, to load them before they are needed
+COMMON_MODEL = "gpt-4o"  # its vocabulary is loaded before it is needed; nearly all models share it
 
 
 class AsItIsError(Exception):
@@ -67,10 +67,13 @@ class Measured:
 
 
 def counted(body: bytes, policy: WindowPolicy, deadline: Deadline) -> WindowOutcome:
-    """Return why the body is forwarded as it is, or WARMING where it is oversized; never raises."""
+    """Return why the body is forwarded as it is, or WARMING where it is oversized; never raises.
+
+    WARMING too for a model of a rarer vocabulary, which the relay's process does not hold.
+    """
     clock = Clock(deadline)
     try:
-        measure(body, policy, clock)
+        measure(body, policy, clock, any_vocabulary=False)
         return clock.as_it_is(Reason.WARMING)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the original request goes through
         return clock.failed(error)
@@ -81,7 +84,7 @@ def is_small(body: bytes, policy: WindowPolicy) -> bool:
     return len(body) <= policy.trigger_tokens
 
 
-def measure(body: bytes, policy: WindowPolicy, clock: Clock) -> Measured:
+def measure(body: bytes, policy: WindowPolicy, clock: Clock, any_vocabulary: bool = True) -> Measured:
     """Return an oversized request with its tokens counted.
 
     Raises:
@@ -94,6 +97,8 @@ def measure(body: bytes, policy: WindowPolicy, clock: Clock) -> Measured:
         raise AsItIsError(Reason.DEADLINE, f"more than {MAX_BYTES} bytes")
     conversation = _read(body)
     clock.stage("parse")
+    if not any_vocabulary and encoding_name(conversation.model) != encoding_name(COMMON_MODEL):
+        raise AsItIsError(Reason.WARMING)
     counter = counter_for(conversation.model)
     tokens = tally(conversation, counter, clock.deadline)
     clock.tokens = tokens.total

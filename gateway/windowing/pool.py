@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.windowing.child import Child
-from gateway.windowing.measuring import COMMON_MODELS, MAX_BYTES, counted, is_small
+from gateway.windowing.measuring import COMMON_MODEL, MAX_BYTES, counted, is_small
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
@@ -52,7 +52,7 @@ class WindowPool:
     async def start(self) -> None:
         """Begin to start the processes; returns at once."""
         self._tasks = [asyncio.create_task(self._supervise(slot)) for slot in range(len(self._children))]
-        self._tasks.append(asyncio.create_task(self._load_vocabularies()))
+        self._tasks.append(asyncio.create_task(self._load_vocabulary()))
 
     async def close(self) -> None:
         """End all processes; requests that still wait are forwarded as they are."""
@@ -103,10 +103,9 @@ class WindowPool:
             return WindowOutcome(Reason.WARMING, detail=self.detail)
         return await child.window(body, policy, deadline)
 
-    async def _load_vocabularies(self) -> None:
+    async def _load_vocabulary(self) -> None:
         """Load what counting needs off the event loop, which it would stop for most of a second."""
-        for model in COMMON_MODELS:
-            await asyncio.to_thread(counter_for, model)
+        await asyncio.to_thread(counter_for, COMMON_MODEL)
         self._counts_here = True
 
     async def _child(self) -> Child | None:

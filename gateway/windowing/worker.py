@@ -5,6 +5,7 @@ more, and ends the process when the gateway is gone. A third loads the embedding
 counted and oversized requests answered WARMING. Afterwards it embeds, while no job is there, what jobs lacked.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ import time
 from dataclasses import dataclass
 
 from gateway.windowing.frames import Cancel, Job, Reply, State, packed, receive_frame
-from gateway.windowing.measuring import COMMON_MODELS
+from gateway.windowing.measuring import COMMON_MODEL
 from gateway.windowing.types import WindowOutcome, WindowPolicy
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
@@ -63,7 +64,7 @@ class Worker:
     def run(self) -> None:
         """Answer jobs for ever; the process ends when the other end of the socket does."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        counter_for(COMMON_MODELS[0])
+        counter_for(COMMON_MODEL)
         self._send(State(ready=False))
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         while True:
@@ -83,6 +84,7 @@ class Worker:
             self._idle.wait()
             if not retriever.warm(self._idle.is_set):
                 self._idle.clear()
+                _give_memory_back()
 
     def _read(self) -> None:
         while (frame := receive_frame(self._connection)) is not None:
@@ -123,6 +125,12 @@ class Worker:
     def _send(self, frame: State | Reply) -> None:
         with self._sending:
             self._connection.sendall(packed(frame))
+
+
+def _give_memory_back() -> None:
+    """Return what a large request has freed to the system, where the C library keeps it (glibc does)."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def main() -> None:

@@ -29,6 +29,12 @@ def test_a_longer_one_is_counted_exactly() -> None:
     assert [name for name, _ in large.stages] == ["parse", "count"]
 
 
+def test_a_rarer_vocabulary_is_left_to_the_windowing_process() -> None:
+    older = body("hi").replace(b"gpt-4o-mini", b"gpt-4")
+    outcome = counted(older, WindowPolicy(10, 10, 1000), Deadline.after(1))
+    assert (outcome.reason, outcome.tokens_original) == (Reason.WARMING, None)
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
