@@ -6,6 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from benchmarks.retrieval_data import Case
+from benchmarks.retrieval_train import Example, train
+from retrieval import Chunk, Query
 from retrieval.fusion import (
     FEATURES,
     around,
@@ -90,3 +93,14 @@ def test_features_have_their_names_and_stay_finite_without_any_match() -> None:
     matrix = feature_matrix(signals)
     assert matrix.shape == (4, len(FEATURES))
     assert np.isfinite(matrix).all()
+
+
+def test_training_stores_thresholds_of_the_features_themselves() -> None:
+    dice = np.random.default_rng(0)
+    features = rows(*dice.integers(0, 40, 12_000))
+    evidence = features[:, COLUMN] > 30
+    case = Case("made", "1", "1", 0, (), Query("?"), (), (), 1.0)
+    chunks = tuple(Chunk(0, i, i + 1, 1) for i in range(len(features)))
+    forest = parse_forest(train([Example(case, chunks, features, evidence.astype(np.float32))]))
+    scores = forest.score(features)
+    assert scores[evidence].min() > scores[~evidence].max()
