@@ -110,6 +110,7 @@ class DenseStage:
         self._cache.put_many([content_key(text) for text in texts[: len(fresh)]], fresh)
         return fresh
 
-    def _remember(self, texts: Sequence[str]) -> None:
+    def _remember(self, shortlist: Sequence[str]) -> None:
+        texts = list(dict.fromkeys(shortlist))
         known = self._cache.get_many([content_key(text) for text in texts])
         self._pending.extend(text for text, vector in zip(texts, known, strict=True) if vector is None)
