@@ -44,22 +44,23 @@ class Keeper:
             self._of_message.setdefault(message, []).append(chunk)
 
     def close(self, selected: Mask) -> Kept:
-        """Return the selection with all that has to stay with it, and what that costs with its markers."""
+        """Return the selection with all that has to stay with it, and how many of the original's tokens these are."""
         chunks = selected.copy()
         messages = set(self._plan.pinned) | set(self._homes[chunks].tolist())
         for turn in self._plan.turns:
             messages |= set(_with_company(turn, messages, self._best))
         for message in messages:
             self._complete(message, chunks)
-        marked = self._fill_all(chunks) + markers.COST * _runs_missing(messages, len(self._plan.conversation.messages))
+        self._fill_all(chunks)
         added = sum(self._fixed[m] for m in messages - self._plan.pinned)
-        return Kept(chunks, frozenset(messages), int(self._tokens[chunks].sum()) + marked + added)
+        return Kept(chunks, frozenset(messages), int(self._tokens[chunks].sum()) + added)
 
-    def _fill_all(self, chunks: Mask) -> int:
+    def _fill_all(self, chunks: Mask) -> None:
         sizes = np.bincount(self._owners, minlength=len(self.spans))
         held = np.bincount(self._owners, weights=chunks, minlength=len(self.spans))
         partly = np.flatnonzero((held > 0) & (held < sizes))
-        return sum(self._fill(*self.spans[document], document, chunks) for document in partly.tolist())
+        for document in partly.tolist():
+            self._fill(*self.spans[document], document, chunks)
 
     def _best(self, item: Item) -> float:
         scores = [self._scores[c] for m in item.messages for c in self._of_message.get(m, ())]
@@ -75,21 +76,17 @@ class Keeper:
         elif not chunks[own].any():
             chunks[own[int(np.argmax(self._scores[own]))]] = True
 
-    def _fill(self, first: int, last: int, document: int, chunks: Mask) -> int:
-        """Fill gaps that cost less than their marker, add what says which record is kept; return the markers' cost."""
+    def _fill(self, first: int, last: int, document: int, chunks: Mask) -> None:
+        """Add what says which record is kept, and fill gaps that cost less than their marker."""
         tree = self._plan.regions[document].tree
         if tree is not None:
             for inside, names in jsontext.identities(tree):
                 if chunks[first + inside.start : first + inside.stop].any():
                     chunks[[first + n for n in names]] = True
         cost = markers.COST if tree is None else markers.JSON_COST
-        left = 0
         for start, end in _gaps(chunks[first:last]):
             if self._tokens[first + start : first + end].sum() <= cost:
                 chunks[first + start : first + end] = True
-            else:
-                left += cost
-        return left
 
 
 def _with_company(turn: Turn, there: AbstractSet[int], best: Best) -> Iterator[int]:
@@ -116,8 +113,3 @@ def _gaps(kept: Mask) -> Iterator[tuple[int, int]]:
     """Yield the runs of what is not kept."""
     edges = np.flatnonzero(np.diff(np.concatenate(([True], kept, [True])).astype(np.int8)))
     yield from ((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
-
-
-def _runs_missing(messages: AbstractSet[int], count: int) -> int:
-    """The number of gaps between the messages that stay."""
-    return sum(1 for i in range(count) if i not in messages and (i == 0 or i - 1 in messages))

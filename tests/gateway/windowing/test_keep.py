@@ -80,10 +80,10 @@ def test_a_small_message_of_a_kept_turn_is_kept_whole() -> None:
     assert kept.chunks[slice(*keeper.spans[0])].all()
 
 
-def test_the_cost_covers_chunks_markers_and_messages() -> None:
+def test_the_cost_covers_chunks_and_messages() -> None:
     kept, _, ranking = close([user(), assistant(), user("Go on.")], 0)
     chunks = sum(c.tokens for c, k in zip(ranking.chunks, kept.chunks, strict=True) if k)
-    assert kept.tokens > chunks
+    assert kept.tokens >= chunks > 0
 
 
 def test_what_says_which_record_is_kept_stays() -> None:
