@@ -1,1 +1,22 @@
-"""From an oversized request to the window that is forwarded."""
+"""From an oversized request to the window that is forwarded.
+
+In the relay's process:
+
+    decide.py                windowed at all, by what is known before the prompt is read
+    pool.py child.py         the windowing processes, a bounded queue before them; frames.py is what they are told
+    measuring.py             how large a request is (also the first stage of a window)
+
+In a windowing process (worker.py), window.py takes a body through the stages:
+
+    conversation.py spans.py       the messages, and where each text stands in the bytes
+    counting.py                    tokens of each text
+    protect.py                     what stays word for word, and the documents that may be trimmed, by way of
+      question.py asking.py          the part of the last user message that asks
+      instructions.py                reference material in a system message
+      material.py lexicon.py         where pasted material begins and ends; words by which it is told
+      turns.py jsontext.py           what stays or goes together; elements of a JSON result
+    intent.py intent_words.py      does the request need all of it?
+    keep.py                        the selected spans, with all that has to stay beside them
+    rewrite.py parts.py markers.py the spliced body, a marker for each gap
+    verify.py                      the last look, by other means
+"""
