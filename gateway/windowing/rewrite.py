@@ -69,7 +69,7 @@ def _cut_texts(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, 
         if held.all():
             continue
         if region.tree is not None:
-            edits.append(_cut_json(region, [i for i, k in enumerate(held.tolist()) if k]))
+            edits.append(_cut_json(region, region.tree, [i for i, k in enumerate(held.tolist()) if k]))
         else:
             edits += _gaps(
                 region, [(c.start, c.end) for c, k in zip(chunks[first:last], held.tolist(), strict=True) if k]
@@ -77,10 +77,8 @@ def _cut_texts(plan: Plan, chunks: Sequence[Chunk], ranges: Sequence[tuple[int, 
     return {key: (text, spliced(text.value, edits)) for key, (text, edits) in pieces.items()}
 
 
-def _cut_json(region: Region, kept: Sequence[int]) -> Edit:
-    if region.tree is None:  # pragma: no cover - the caller looked
-        raise TypeError
-    return Edit(region.start, region.end, jsontext.rendered(region.value, region.tree, frozenset(kept)))
+def _cut_json(region: Region, tree: jsontext.Slice, kept: Sequence[int]) -> Edit:
+    return Edit(region.start, region.end, jsontext.rendered(region.value, tree, frozenset(kept)))
 
 
 def _gaps(region: Region, kept: Iterable[tuple[int, int]]) -> Iterator[Edit]:
