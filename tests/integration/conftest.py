@@ -48,9 +48,9 @@ class Gateway:
         return self.server.url + "/v1"
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return what the gateway has logged."""
-        lines = self.server.log.read_text(errors="replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        """Return what the gateway has logged; a last line still being written is left for the next look."""
+        complete = self.server.log.read_text(errors="replace").split("\n")[:-1]
+        return [json.loads(line) for line in complete if line.startswith("{")]
 
     def wait_logged(self, request_id: str) -> dict[str, Any]:
         """Return the request's one log line, waiting for it."""
