@@ -1,0 +1,1 @@
+"""Tests of retrieval; a package, because the gateway has a module of the same name as one of them (types)."""
