@@ -5,7 +5,7 @@ The map. A request goes from route to pipeline to wire:
     api/openai.py     the API's routes; api/ops.py: health, readiness, metrics
     exchange.py       the client's side of one request: body, reply, whether the client is still there
     pipeline.py       the stages in order, on one page:
-      teams/            1  authenticate: key -> team
+      teams/            1  keys.py: authenticate, key -> team
       chat.py           2  read the head of a chat body; the one permitted edit (asking for a stream's usage)
       windowing/        3  decide.py: windowed at all? pool.py: to a process off the event loop, which runs window.py
       upstream.py       4  forward over HTTP (the only aiohttp user); headers.py says which headers pass

@@ -1,5 +1,7 @@
 """From an oversized request to the window that is forwarded.
 
+    types.py                 the frozen values between the stages; the closed lists of decisions and reasons
+
 In the relay's process:
 
     decide.py                windowed at all, by what is known before the prompt is read
