@@ -1,0 +1,104 @@
+"""The shape of the sources: tests mirror them, the maps are true, files and functions stay short."""
+
+import ast
+import re
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Tests of a whole stage from outside, which belong to no one module.
+WITHOUT_SOURCE = {
+    "tests/gateway/windowing/test_window_properties.py": "what holds of any window, by generated conversations",
+    "tests/gateway/windowing/test_shared_cases.py": "windows of real requests, where the machine has them",
+}
+# Each package with a map, and the packages below it whose modules that map names too.
+MAPS = {"gateway": ("gateway/api", "gateway/teams"), "gateway/windowing": (), "retrieval": ()}
+
+
+def sources() -> list[Path]:
+    """Return all source files, relative to the project."""
+    paths = [path for package in ("gateway", "retrieval") for path in (ROOT / package).rglob("*.py")]
+    return sorted(path.relative_to(ROOT) for path in paths)
+
+
+def mirrors() -> list[Path]:
+    """Return all test files of these sources, relative to the project."""
+    paths = [path for package in ("gateway", "retrieval") for path in (ROOT / "tests" / package).rglob("test_*.py")]
+    return sorted(path.relative_to(ROOT) for path in paths)
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def defines(path: Path) -> bool:
+    return bool(functions(path)) or any(isinstance(node, ast.ClassDef) for node in ast.walk(tree(path)))
+
+
+def mirrored(source: Path) -> Path:
+    return "tests" / source.with_name(f"test_{source.name}")
+
+
+def source_of(test: Path) -> Path:
+    return test.relative_to("tests").with_name(test.name.removeprefix("test_"))
+
+
+def docstring(package: str) -> str:
+    return ast.get_docstring(tree(Path(package, "__init__.py"))) or ""
+
+
+def named(package: str) -> set[Path]:
+    """Return the modules that a package's map names; a line about a folder (`teams/`) names modules within it."""
+    found = set()
+    for line in docstring(package).splitlines():
+        folder = re.match(r"\s*(\w+)/\s", line)
+        home = Path(package, folder[1] if folder else "")
+        found |= {home / name for name in re.findall(r"[\w/]+\.py\b", line)}
+    return found
+
+
+def test_every_module_has_its_test_file() -> None:
+    modules = [path for path in sources() if path.stem != "__init__" and defines(path)]
+    assert modules
+    assert [str(path) for path in modules if mirrored(path) not in mirrors()] == []
+
+
+def test_every_test_file_has_its_module() -> None:
+    assert {str(path) for path in mirrors() if source_of(path) not in sources()} == set(WITHOUT_SOURCE)
+
+
+def test_every_test_file_tests() -> None:
+    assert [str(path) for path in mirrors() if not any(f.name.startswith("test_") for f in functions(path))] == []
+
+
+@pytest.mark.parametrize("package", MAPS)
+def test_a_map_names_every_module(package: str) -> None:
+    homes = {Path(package), *map(Path, MAPS[package])}
+    modules = {path for path in sources() if path.parent in homes and path.stem != "__init__"}
+    assert modules - named(package) == set()
+
+
+@pytest.mark.parametrize("package", MAPS)
+def test_a_map_names_no_module_that_is_not_there(package: str) -> None:
+    assert named(package) - set(sources()) == set()
+
+
+def test_every_package_is_on_a_map() -> None:
+    packages = {str(path.parent) for path in sources()}
+    assert packages == {*MAPS, *(below for homes in MAPS.values() for below in homes)}
+
+
+def test_files_stay_short() -> None:
+    lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path in sources()}
+    assert {path: length for path, length in lengths.items() if length >= 400} == {}
+
+
+def test_functions_stay_short() -> None:
+    lengths = [(f.end_lineno or 0) - f.lineno + 1 for path in sources() for f in functions(path)]
+    assert median(lengths) < 10
