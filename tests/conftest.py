@@ -1,9 +1,12 @@
-"""Shared by all tests: where the evaluation cases lie, and hypothesis' profile."""
+"""Shared by all tests: an upstream, where the evaluation cases lie, and hypothesis' profile."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.upstreams import Upstream
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -18,3 +21,16 @@ def shared_eval() -> Path:
     if not (folder / "score.py").exists():
         pytest.skip(f"no evaluation cases at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def running_upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(running_upstream: Upstream) -> Upstream:
+    """The upstream, with an empty record."""
+    running_upstream.clear()
+    return running_upstream

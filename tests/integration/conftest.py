@@ -109,19 +109,6 @@ def serve_command(config: Path, port: int, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def running_upstream() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def upstream(running_upstream: Upstream) -> Upstream:
-    """The upstream, with an empty record."""
-    running_upstream.clear()
-    return running_upstream
-
-
-@pytest.fixture(scope="session")
 def gateway(running_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway, listening; its model may still be loading."""
     config = write_config(tmp_path_factory.mktemp("gateway"), running_upstream.url)
