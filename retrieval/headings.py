@@ -18,8 +18,8 @@ class Strength(IntEnum):
 
 _TITLE = re.compile(
     r"""\s*(?:
-      -{2,}\s*(?P<dashes>\S.*?)\s*-{2,}            # --- Document 3: Name ---
-    | ={2,}\s*(?P<equals>[^=].*?)\s*={2,}
+      -{2,}\s*(?P<dashes>[^-\s].*?)\s*-{2,}        # --- Document 3: Name ---
+    | ={2,}\s*(?P<equals>[^=\s].*?)\s*={2,}
     | \[(?P<brackets>[^\[\]]{1,120})\]             # [Name]
     | <(?:document|doc|file|source|page|article|context)\b(?P<tag>[^<>]*)>
     | \#{1,6}\s*(?:file:\s*)?(?P<path>[\w./\\-]+\.\w{1,8})     # ### src/module.py
@@ -28,8 +28,14 @@ _TITLE = re.compile(
 )
 _MARKDOWN = re.compile(r"(#{1,6})\s+(\S.*?)\s*#*\s*")
 _LATEX = re.compile(r"\s*\\((?:sub)*)section\*?\{([^}]*)\}.*")
-_NUMBERED = re.compile(r"\s*(?:(?:article|section|chapter|§)\s*)?(?:\d+\.)*\d+\.?\s+[A-Z].*|\s*(?:ARTICLE|SECTION)\b.*")
-_TURN = re.compile(r"\s*(?:[\[(][^\])]{1,40}[\])]\s*)?(?P<who>[^\W\d_a-z][^\s:]{0,30}(?: [^\s:]{1,30}){0,4}):\s")
+_NUMBERED = re.compile(
+    r"\s*(?:(?:[aA]rticle|ARTICLE|[sS]ection|SECTION|[cC]hapter|CHAPTER|§)\s*)?(?:\d+\.)*\d+[.:]?\s+[A-Z].*"
+    r"|\s*(?:ARTICLE|SECTION|CHAPTER)\b.*"
+    r"|\s*第[一二三四五六七八九十百千零〇两\d]{1,7}[条條章节節款编編篇回].*"
+)
+_TURN = re.compile(
+    r"\s*(?:[\[(][^\])]{1,40}[\])]\s*)?(?P<who>[^\W\d_a-z][^\s:：]{0,30}(?: [^\s:：]{1,30}){0,4})(?::\s|：)"
+)
 _DEFINITION = re.compile(
     r"(?P<indent>\s*)(?:export\s+|default\s+|public\s+|private\s+|protected\s+|static\s+|async\s+|pub\s+|abstract\s+)*"
     r"(?:def|class|function|func|fn|interface|struct|enum|impl|trait|module|namespace)\b\s+[\w(<]"
@@ -116,10 +122,10 @@ class Outline:
 
     def _enter_prose(self, line: str, first: str) -> Strength | None:
         # The cheap tests come first: most lines of a long text are neither turns nor numbered.
-        if ":" in line[:_SHORT] and (turn := _TURN.match(line)):
+        if (":" in line[:_SHORT] or "：" in line[:_SHORT]) and (turn := _TURN.match(line)):
             self._speaker = turn["who"]
             return Strength.TURN
-        if not (first.isdigit() or first in "aAcCsS§") or not _NUMBERED.match(line):
+        if not (first.isdigit() or first in "aAcCsS§第") or not _NUMBERED.match(line):
             return None
         return Strength.HEADING if len(line) < _SHORT and _NUMBERED.fullmatch(line) else Strength.PARAGRAPH
 
