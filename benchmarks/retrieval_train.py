@@ -20,10 +20,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[impo
 import retrieval.fusion
 from benchmarks.retrieval_data import Case, kept_share, load_cases, source_names
 from retrieval import Chunk, Deadline, Floats, Ranking, counter_for, select
-from retrieval.chunking import chunk_documents
 from retrieval.fusion import FEATURES, feature_matrix, parse_forest, probabilities
+from retrieval.prepared import Prepared
 from retrieval.retriever import SMOOTHING
-from retrieval.signals import cheap_signals, neighbours, read_passages
+from retrieval.signals import cheap_signals, neighbours
 
 COMMAND = "python -m benchmarks.retrieval_train"
 TARGET = Path(retrieval.fusion.__file__).with_name("fusion.json")
@@ -48,11 +48,11 @@ class Example:
 
 
 def read_examples(limit: int, seed: int = 1) -> Iterator[Example]:
-    counter = counter_for(None)
+    counter, prepared = counter_for(None), Prepared(64 << 20)
     for case in (case for source in source_names() for case in load_cases(source, limit, seed)):
-        chunks = chunk_documents(case.documents, counter)
-        signals = cheap_signals(read_passages(case.documents, chunks), case.query, Deadline.after(600))
-        yield Example(case, chunks, feature_matrix(signals), label(case, chunks))
+        passages = prepared.read(case.documents, counter, Deadline.after(600))
+        signals = cheap_signals(passages, case.query, Deadline.after(600))
+        yield Example(case, passages.chunks, feature_matrix(signals), label(case, passages.chunks))
 
 
 def label(case: Case, chunks: Sequence[Chunk]) -> Floats:

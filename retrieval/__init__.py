@@ -11,13 +11,15 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
 
     types.py       the frozen values handed from stage to stage, and the protocols Counter and Embedder
     tokens.py      exact token counts (the only user of bpe_openai)
+    blocks.py      cuts long texts where their content says so, for what is kept between requests
     chunking.py    documents -> chunks, spans of the original; headings.py knows what a line begins
     terms.py       words -> index terms: stems, identifiers' parts, character pairs
     lexical.py     chunks + question -> BM25, coverage, character 4-grams
+    prepared.py    all of this that no question changes, kept by content in blocks (cache.py) for the next request
     signals.py     every named score of a chunk: lexical, place, neighbours, second hop
     embedding.py   texts -> unit vectors (the only user of sentence_transformers, imported where it is needed)
     index.py       inner-product search (the only user of faiss)
-    cache.py       vectors by content, bounded in bytes
+    cache.py       what is kept by content, bounded in bytes
     dense.py       the shortlist's vectors: those that are there now, the others afterwards
     fusion.py      signals -> one score
     selection.py   scores -> the chunks that fill a window

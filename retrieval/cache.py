@@ -1,14 +1,17 @@
-"""Vectors by content: what was embedded once is not embedded again."""
+"""What is kept between requests, by content: bounded in bytes, the least recently used goes first."""
 
 import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from retrieval.types import Floats
 
-_ENTRY_OVERHEAD = 240  # bytes an entry costs besides its numbers: key, array header, dict slot (measured)
+_ENTRY_OVERHEAD = 240  # bytes an entry costs besides its value: key, pair, dict slot, object header (measured)
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,51 +24,64 @@ class CacheStats:
     size_bytes: int
 
 
-def content_key(text: str) -> bytes:
-    """Return the key of a text: 16 bytes that do not give the text away."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def content_key(text: str, beside: bytes = b"") -> bytes:
+    """Return the key of a text and of what else tells it apart: 16 bytes that do not give the text away."""
+    digest = hashlib.blake2b(len(beside).to_bytes(8, "big") + beside, digest_size=16)
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
-class VectorCache:
-    """Keeps the most recently used vectors within a number of bytes; safe to share between threads."""
+class ContentCache(Generic[Value]):
+    """Keeps the most recently used values within a number of bytes; safe to share between threads."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._vectors: OrderedDict[bytes, Floats] = OrderedDict()
+        self._held: OrderedDict[bytes, tuple[Value, int]] = OrderedDict()
         self._bytes = 0
         self._hits = 0
         self._misses = 0
         self._lock = threading.Lock()
 
-    def get_many(self, keys: Sequence[bytes]) -> list[Floats | None]:
-        """Return the vector of each key, or None."""
+    def get(self, key: bytes) -> Value | None:
+        """Return the value of the key, or None."""
         with self._lock:
-            found = [self._vectors.get(key) for key in keys]
-            for key, vector in zip(keys, found, strict=True):
-                if vector is not None:
-                    self._vectors.move_to_end(key)
-            hits = sum(vector is not None for vector in found)
-            self._hits += hits
-            self._misses += len(keys) - hits
-        return found
+            found = self._held.get(key)
+            if found is None:
+                self._misses += 1
+                return None
+            self._held.move_to_end(key)
+            self._hits += 1
+            return found[0]
 
-    def put_many(self, keys: Sequence[bytes], vectors: Floats) -> None:
-        """Keep a copy of each row of vectors[n, d] under its key, dropping the least recently used beyond the bound."""
+    def put(self, key: bytes, value: Value, size_bytes: int) -> None:
+        """Keep the value, which takes that many bytes, dropping the least recently used beyond the bound.
+
+        A value that would fill more than half of it is not kept.
+        """
+        cost = size_bytes + _ENTRY_OVERHEAD
+        if cost > self._max_bytes // 2:
+            return
         with self._lock:
-            for key, vector in zip(keys, vectors, strict=True):
-                self._put(key, vector.copy())
+            old = self._held.pop(key, None)
+            self._bytes += cost - (old[1] if old else 0)
+            self._held[key] = value, cost
             while self._bytes > self._max_bytes:
-                _, dropped = self._vectors.popitem(last=False)
-                self._bytes -= dropped.nbytes + _ENTRY_OVERHEAD
-
-    def _put(self, key: bytes, vector: Floats) -> None:
-        old = self._vectors.pop(key, None)
-        if old is not None:
-            self._bytes -= old.nbytes + _ENTRY_OVERHEAD
-        self._vectors[key] = vector
-        self._bytes += vector.nbytes + _ENTRY_OVERHEAD
+                self._bytes -= self._held.popitem(last=False)[1][1]
 
     def stats(self) -> CacheStats:
         """Return the counters."""
         with self._lock:
-            return CacheStats(self._hits, self._misses, len(self._vectors), self._bytes)
+            return CacheStats(self._hits, self._misses, len(self._held), self._bytes)
+
+
+class VectorCache(ContentCache[Floats]):
+    """Vectors by content: what was embedded once is not embedded again."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[Floats | None]:
+        """Return the vector of each key, or None."""
+        return [self.get(key) for key in keys]
+
+    def put_many(self, keys: Sequence[bytes], vectors: Floats) -> None:
+        """Keep a copy of each row of vectors[n, d] under its key."""
+        for key, vector in zip(keys, vectors, strict=True):
+            self.put(key, vector.copy(), vector.nbytes)

@@ -3,6 +3,9 @@
 A text is first cut into units (lines; sentences of long lines; windows of long sentences), each with the strength of
 the boundary before it. Units are then packed into chunks of about `TARGET` tokens that break at the strongest boundary
 at hand. Everything is linear in the text.
+
+A long text is read in blocks, each with what the one before carries over: what a block became is kept, and serves
+wherever the same block follows the same carry.
 """
 
 import re
@@ -13,8 +16,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.headings import Outline, Strength
-from retrieval.types import Chunk, Counter, Document, Floats
+from retrieval.blocks import spans
+from retrieval.cache import ContentCache, content_key
+from retrieval.headings import SAMPLE, Above, Outline, Strength
+from retrieval.types import Document, Floats
 
 TARGET = 96  # tokens a chunk aims at
 LIMIT = 128  # tokens after which even a weak boundary ends it
@@ -37,56 +42,99 @@ _SPACE = re.compile(r"[\s,;:、，；：]")
 Sizes = npt.NDArray[np.float64]
 
 
+_PIECE_BYTES = 200  # that a kept piece takes: a tuple, two numbers, a pointer (measured), and a share of its heading
+
+Piece = tuple[int, int, str]  # start and end in the text, heading
+
+
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A chunk before its tokens are counted."""
+class _Carry:
+    """What a block leaves to the next: the outline, and the chunk that is still open."""
 
-    start: int
-    end: int
-    heading: str
-
-
-def chunk_documents(documents: Sequence[Document], counter: Counter) -> tuple[Chunk, ...]:
-    """Return the chunks of all documents in order; together they cover each text (its atoms, where given) once."""
-    pieces = [(number, piece) for number, document in enumerate(documents) for piece in _pieces(document)]
-    counts = counter.count_many([documents[number].text[piece.start : piece.end] for number, piece in pieces])
-    return tuple(
-        Chunk(number, piece.start, piece.end, tokens, piece.heading)
-        for (number, piece), tokens in zip(pieces, counts, strict=True)
-    )
+    outline: Above
+    behind: int = 0  # characters of the open chunk before the block
+    held: float = 0.0
+    bare: bool = True
+    heading: str = ""
 
 
-def _pieces(document: Document) -> Iterator[_Piece]:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a block became: the chunks that end in it, counted from its start, and what it carries over."""
+
+    pieces: tuple[Piece, ...]
+    carry: _Carry
+    key: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        return 1000 + len(self.pieces) * _PIECE_BYTES + sum({len(heading) for _, _, heading in self.pieces})
+
+
+Packs = ContentCache[Packed]
+
+
+def cut_documents(documents: Sequence[Document], known: Packs) -> Iterator[tuple[int, Piece]]:
+    """Yield the pieces of all documents in order, with their documents' numbers.
+
+    Together they cover each text (its atoms, where given) once.
+    """
+    for number, document in enumerate(documents):
+        for piece in _pieces(document, known):
+            yield number, piece
+
+
+def _pieces(document: Document, known: Packs) -> Iterator[Piece]:
     if document.atoms is not None:
-        yield from (_Piece(atom.start, atom.end, atom.heading) for atom in document.atoms if atom.end > atom.start)
-    elif document.text:
-        yield from _pack(document.text)
+        yield from ((atom.start, atom.end, atom.heading) for atom in document.atoms if atom.end > atom.start)
+    else:
+        yield from _text_pieces(document.text, known)
 
 
-def _pack(text: str) -> Iterator[_Piece]:
+def _text_pieces(text: str, known: Packs) -> Iterator[Piece]:
+    carry, beside = _Carry(Above(code=False)), b""
+    for begin, end in spans(text):
+        # How the first block is read depends on a little more of the text than itself.
+        seen = text[begin:end] if begin else text[: max(end, SAMPLE)]
+        key = content_key(seen, b"%d " % (end - begin) + beside)
+        packed = known.get(key)
+        if packed is None:
+            packed = _packed(text[begin:end], carry if begin else _Carry(Above.beginning(text)))
+            known.put(key, packed, packed.size_bytes)
+        yield from ((begin + start, begin + stop, heading) for start, stop, heading in packed.pieces)
+        carry, beside = packed.carry, packed.key
+    if text and carry.behind:
+        yield len(text) - carry.behind, len(text), carry.heading
+
+
+def _packed(block: str, carry: _Carry) -> Packed:
     """Join units into chunks; a chunk of headings only takes what follows, whatever its strength."""
-    outline = Outline(text)
-    sizes = _running_size(text)
-    start, held, bare = 0, 0.0, True
-    heading = ""
-    for begin, end, strength in _units(text, outline, sizes):
+    outline = Outline(carry.outline)
+    sizes = _running_size(block)
+    start, held, bare, heading = -carry.behind, carry.held, carry.bare, carry.heading
+    pieces: list[Piece] = []
+    for begin, end, strength in _units(block, outline, sizes):
         size = float(sizes[end] - sizes[begin])
         full = held >= _ENOUGH[strength] or held + size > LIMIT
         if begin > start and full and not (bare and held + size <= LIMIT):
-            yield _Piece(start, begin, heading)
+            pieces.append((start, begin, heading))
             start, held, bare = begin, 0.0, True
         if bare:
             heading = outline.above()
         held += size
         bare = bare and strength >= Strength.HEADING
-    if start < len(text):
-        yield _Piece(start, len(text), heading)
+    left = _Carry(outline.interrupted(), len(block) - start, held, bare, heading)
+    return Packed(tuple(pieces), left, content_key(repr(left)))
 
 
 def _units(text: str, outline: Outline, sizes: Sizes) -> Iterator[tuple[int, int, Strength]]:
     """Yield (start, end, strength of the boundary before it); blank lines belong to the unit before them."""
     start, begin, strength = 0, 0, Strength.TITLE
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()  # nothing after the last newline: no blank line
+    for line in lines:
         end = min(begin + len(line) + 1, len(text))
         if line and not line.isspace():
             if begin > start:

@@ -1,6 +1,7 @@
 """Recognises lines that begin something: a document, a section, a turn, a function, a paragraph."""
 
 import re
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -42,20 +43,51 @@ _DEFINITION = re.compile(
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _LONGEST = 400  # characters of a line that are looked at: titles are shorter, and patterns stay quick
+SAMPLE = 20_000  # characters by which a text is taken for source code
 _SHORT = 100  # characters of a line that may be a heading without any mark
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What an outline knows where a text is interrupted, to be taken up again there."""
+
+    code: bool
+    title: str = ""
+    sections: tuple[tuple[int, str], ...] = ()
+    definitions: tuple[tuple[int, str], ...] = ()
+    speaker: str = ""
+    fenced: bool = False
+    after_blank: bool = True
+
+    @classmethod
+    def beginning(cls, text: str) -> "Above":
+        """Return what is known before a text's first line, by its first SAMPLE characters."""
+        return cls(code=_looks_like_code(text))
 
 
 class Outline:
     """Follows a text line by line and knows what stands over the current line."""
 
-    def __init__(self, text: str) -> None:
-        self._title = ""
-        self._sections: list[tuple[int, str]] = []
-        self._definitions: list[tuple[int, str]] = []
-        self._speaker = ""
-        self._fenced = False
-        self._after_blank = True
-        self._code = _looks_like_code(text)
+    def __init__(self, above: Above) -> None:
+        self._title = above.title
+        self._sections = list(above.sections)
+        self._definitions = list(above.definitions)
+        self._speaker = above.speaker
+        self._fenced = above.fenced
+        self._after_blank = above.after_blank
+        self._code = above.code
+
+    def interrupted(self) -> Above:
+        """Return what is known after the last line."""
+        return Above(
+            self._code,
+            self._title,
+            tuple(self._sections),
+            tuple(self._definitions),
+            self._speaker,
+            self._fenced,
+            self._after_blank,
+        )
 
     def above(self) -> str:
         """Return title, sections, enclosing definitions and speaker of the current line, from the outside in."""
@@ -131,9 +163,9 @@ class Outline:
 
 
 def _looks_like_code(text: str) -> bool:
-    """Tell whether an unfenced text is source code, from its first 20,000 characters."""
-    lines = [line for line in text[:20_000].split("\n") if line.strip()]
+    """Tell whether an unfenced text is source code, from its first SAMPLE characters."""
+    lines = [line for line in text[:SAMPLE].split("\n") if line.strip()]
     marks = sum(
         1 for line in lines if _DEFINITION.match(line) or line.startswith(("import ", "from ", "#include", "return "))
     )
-    return len(lines) > 8 and marks * 12 > len(lines) and "```" not in text[:20_000]
+    return len(lines) > 8 and marks * 12 > len(lines) and "```" not in text[:SAMPLE]

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ Ints = npt.NDArray[np.int32]
 _K1 = 1.2  # BM25's saturation and length normalisation (Robertson and Zaragoza 2009)
 _B = 0.4  # low: chunks are of similar length by construction
 _MAX_TERMS = 192  # of a query; a pasted issue has more, its rarest are kept
-_GRAM = 4
+GRAM = 4  # characters
 _GRAM_BITS = 20
 _GRAM_QUERY = 600  # characters of the query whose 4-grams are used
 
@@ -35,39 +36,80 @@ class Lexicon:
         """The number of rows."""
         return len(self.lengths)
 
+    def inside(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which of the terms stand in the chosen rows."""
+        row = np.zeros(self.size, dtype=np.bool_)
+        row[chosen] = True
+        return row[self.rows]
+
     def idf(self, ids: Ints) -> Floats:
         """Return the inverse document frequency of terms, float32[len(ids)], never negative."""
         seen = self.frequency[ids].astype(np.float32)
         return np.log1p((self.size - seen + 0.5) / (seen + 0.5)).astype(np.float32)
 
 
-def build_lexicon(texts: Sequence[str]) -> Lexicon:
-    """Index the terms of the texts, one row each."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of some texts, in numbers of their own: `lengths` and `frequency` are by text and by number."""
+
+    vocabulary: tuple[str, ...]
+    terms: Ints
+    lengths: Ints
+    frequency: Ints
+
+
+def read_terms(texts: Sequence[str]) -> Terms:
+    """Read the terms of the texts."""
     words = [words_of(text) for text in texts]
     surface: defaultdict[str, int] = defaultdict()
     surface.default_factory = surface.__len__  # a new word gets the next number
     ids = np.fromiter(map(surface.__getitem__, chain.from_iterable(words)), dtype=np.int32)
-    rows = np.repeat(
-        np.arange(len(texts), dtype=np.int32), np.fromiter(map(len, words), dtype=np.int64, count=len(texts))
-    )
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__
     expanded = [terms_of(word) for word in surface]
-    counts = np.fromiter(map(len, expanded), dtype=np.int64, count=len(expanded))
+    fans = np.fromiter(map(len, expanded), dtype=np.int64, count=len(expanded))
     flat = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(expanded)), dtype=np.int32)
-    starts = np.concatenate(([0], np.cumsum(counts)))[:-1]
-    fan = counts[ids]
-    rows = np.repeat(rows, fan)
-    offsets = np.arange(len(rows)) - np.repeat(np.cumsum(fan) - fan, fan)
-    terms = flat[np.repeat(starts[ids], fan) + offsets] if len(rows) else np.empty(0, dtype=np.int32)
-    return _finish(dict(vocabulary), rows, terms, len(texts))
+    fan = fans[ids]
+    total = np.concatenate(([0], np.cumsum(fan)))
+    places = np.arange(total[-1]) + np.repeat((np.cumsum(fans) - fans)[ids] - total[:-1], fan)
+    edges = total[np.cumsum([0, *map(len, words)])]
+    terms, lengths = flat[places], np.diff(edges).astype(np.int32)
+    return Terms(tuple(vocabulary), terms, lengths, _frequency(terms, lengths, len(vocabulary)))
 
 
-def _finish(vocabulary: dict[str, int], rows: Ints, terms: Ints, size: int) -> Lexicon:
-    pairs = np.unique(rows.astype(np.int64) * max(1, len(vocabulary)) + terms)
-    frequency = np.bincount(pairs % max(1, len(vocabulary)), minlength=len(vocabulary)).astype(np.int32)
-    lengths = np.bincount(rows, minlength=size).astype(np.float32)
-    return Lexicon(vocabulary, rows, terms, frequency, lengths)
+def _frequency(terms: Ints, lengths: Ints, size: int) -> Ints:
+    """Return in how many rows each term stands."""
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    pairs = np.sort(rows * max(1, size) + terms)
+    once = np.concatenate((pairs[:1], pairs[1:][pairs[1:] != pairs[:-1]]))
+    return np.bincount(once % max(1, size), minlength=size).astype(np.int32)
+
+
+def join_terms(parts: Sequence[Terms]) -> Lexicon:
+    """Index the texts of all parts, one row each; numbers are by first appearance, however texts are parted."""
+    vocabulary: defaultdict[str, int] = defaultdict()
+    vocabulary.default_factory = vocabulary.__len__
+    numbers = [
+        np.fromiter(map(vocabulary.__getitem__, part.vocabulary), dtype=np.int32, count=len(part.vocabulary))
+        for part in parts
+    ]
+    frequency = np.zeros(len(vocabulary), dtype=np.int32)
+    for number, part in zip(numbers, parts, strict=True):
+        frequency[number] += part.frequency
+    lengths = joined([part.lengths for part in parts], np.int32)
+    terms = joined([number[part.terms] for number, part in zip(numbers, parts, strict=True)], np.int32)
+    rows = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return Lexicon(dict(vocabulary), rows, terms, frequency, lengths.astype(np.float32))
+
+
+def build_lexicon(texts: Sequence[str]) -> Lexicon:
+    """Index the terms of the texts, one row each."""
+    return join_terms([read_terms(texts)])
+
+
+def joined(parts: Sequence[npt.NDArray[Any]], kind: type[np.generic]) -> npt.NDArray[Any]:
+    """Return the parts behind each other; an empty array of the kind where there are none."""
+    return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +166,13 @@ def phrase_scores(lexicon: Lexicon, text: str) -> Floats:
     pairs = np.unique([a * size + b for a, b in pairwise(ids) if a >= 0 and b >= 0])[:_MAX_TERMS]
     if not len(pairs) or len(lexicon.terms) < 2:
         return np.zeros(lexicon.size, dtype=np.float32)
-    here = lexicon.terms[:-1] * size + lexicon.terms[1:]
     first = np.zeros(int(size), dtype=np.bool_)
     first[pairs // size] = True
     spots = np.flatnonzero(first[lexicon.terms[:-1]])
-    spots = spots[np.isin(here[spots], pairs) & (lexicon.rows[spots] == lexicon.rows[spots + 1])]
-    found = np.unique(lexicon.rows[spots] * np.int64(len(pairs)) + np.searchsorted(pairs, here[spots]))
+    here = lexicon.terms[spots] * size + lexicon.terms[spots + 1]
+    beside = np.isin(here, pairs) & (lexicon.rows[spots] == lexicon.rows[spots + 1])
+    spots, here = spots[beside], here[beside]
+    found = np.unique(lexicon.rows[spots] * np.int64(len(pairs)) + np.searchsorted(pairs, here))
     value = lexicon.idf((pairs // size).astype(np.int32)) + lexicon.idf((pairs % size).astype(np.int32))
     rows, columns = found // len(pairs), found % len(pairs)
     return np.bincount(rows, weights=value[columns], minlength=lexicon.size).astype(np.float32)
@@ -165,29 +208,48 @@ def _codes(text: str) -> npt.NDArray[np.uint32]:
 
 
 def _gram_hashes(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Return a hash of _GRAM_BITS bits for every run of _GRAM characters."""
-    hashes = np.zeros(max(0, len(codes) - _GRAM + 1), dtype=np.uint32)
-    for offset in range(_GRAM):
+    """Return a hash of _GRAM_BITS bits for every run of GRAM characters."""
+    hashes = np.zeros(max(0, len(codes) - GRAM + 1), dtype=np.uint32)
+    for offset in range(GRAM):
         hashes = hashes * np.uint32(0x01000193) + codes[offset : offset + len(hashes)]
     mixed: npt.NDArray[np.uint32] = (hashes * np.uint32(0x9E3779B1)) >> np.uint32(32 - _GRAM_BITS)
     return mixed
 
 
-def gram_scores(texts: Sequence[str], query: str) -> Floats:
-    """Return for each text the idf-weighted share of the query's character 4-grams in it, 0 to 1."""
-    wanted = np.unique(_gram_hashes(_codes(query[:_GRAM_QUERY].casefold())))
-    if not len(wanted) or not texts:
-        return np.zeros(len(texts), dtype=np.float32)
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """The hashes of all runs of GRAM characters of some texts, and how many of them begin in each text."""
+
+    hashes: npt.NDArray[np.uint32]
+    lengths: Ints
+
+
+def read_grams(texts: Sequence[str], following: str = "") -> Grams:
+    """Hash the texts' runs of characters; those at a text's end go on into what follows it."""
     folded = [text.casefold() + "\n" for text in texts]
-    hashes = _gram_hashes(_codes("".join(folded)))
-    rows = np.repeat(np.arange(len(texts)), [len(text) for text in folded])[: len(hashes)]
-    column = np.full(1 << _GRAM_BITS, -1, dtype=np.int32)
-    column[wanted] = np.arange(len(wanted), dtype=np.int32)
-    found = column[hashes]
-    hit = np.flatnonzero(found >= 0)
-    present = np.zeros((len(texts), len(wanted)), dtype=np.float32)
-    present[rows[hit], found[hit]] = 1.0
+    hashes = _gram_hashes(_codes("".join(folded) + following.casefold()[: GRAM - 1]))
+    ends = np.minimum(np.cumsum([len(text) for text in folded]), len(hashes))
+    return Grams(hashes[: ends[-1] if len(ends) else 0], np.diff(ends, prepend=0).astype(np.int32))
+
+
+def join_grams(parts: Sequence[Grams]) -> Grams:
+    """Return the runs of all parts' texts."""
+    return Grams(joined([part.hashes for part in parts], np.uint32), joined([part.lengths for part in parts], np.int32))
+
+
+def gram_scores(grams: Grams, query: str) -> Floats:
+    """Return for each text the idf-weighted share of the query's character 4-grams in it, 0 to 1."""
+    size = len(grams.lengths)
+    wanted = np.unique(_gram_hashes(_codes(query[:_GRAM_QUERY].casefold())))
+    if not len(wanted) or not size:
+        return np.zeros(size, dtype=np.float32)
+    inside = np.zeros(1 << _GRAM_BITS, dtype=np.bool_)
+    inside[wanted] = True
+    hit = np.flatnonzero(inside[grams.hashes])
+    rows = np.repeat(np.arange(size, dtype=np.int32), grams.lengths)[hit]
+    present = np.zeros((size, len(wanted)), dtype=np.float32)
+    present[rows, np.searchsorted(wanted, grams.hashes[hit])] = 1.0
     seen = present.sum(axis=0)
-    idf = np.log1p((len(texts) - seen + 0.5) / (seen + 0.5)).astype(np.float32) * (seen > 0)
+    idf = np.log1p((size - seen + 0.5) / (seen + 0.5)).astype(np.float32) * (seen > 0)
     total = float(idf.sum())
-    return present @ (idf / total) if total > 0 else np.zeros(len(texts), dtype=np.float32)
+    return present @ (idf / total) if total > 0 else np.zeros(size, dtype=np.float32)

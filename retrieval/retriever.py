@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from retrieval.cache import VectorCache
-from retrieval.chunking import chunk_documents
+from retrieval.cache import CacheStats, VectorCache
 from retrieval.dense import DenseLimits, DenseStage
 from retrieval.fusion import feature_matrix, load_forest, probabilities, with_dense
+from retrieval.prepared import Passages, Prepared
 from retrieval.selection import demote_repeats, select
-from retrieval.signals import Passages, Signals, cheap_signals, neighbours, read_passages
+from retrieval.signals import Signals, cheap_signals, neighbours
 from retrieval.types import Counter, Deadline, Document, Embedder, Floats, Mask, Query, Ranking
 
+_PREPARED_BYTES = 64 << 20  # of what is kept of texts: some million tokens of them
 _SHORTLIST = 64  # chunks that the dense stage hears of
 SMOOTHING = 0.3  # of the better neighbour: evidence seldom ends where a chunk does
 
@@ -25,11 +26,17 @@ class Retriever:
         self._cache = cache or VectorCache(64 << 20)
         self._dense = DenseStage(embedder, self._cache, dense or DenseLimits()) if embedder else None
         self._forest = load_forest()
+        self._prepared = Prepared(_PREPARED_BYTES)
 
     @property
     def cache(self) -> VectorCache:
         """The vectors kept between requests."""
         return self._cache
+
+    @property
+    def prepared(self) -> CacheStats:
+        """What is kept of the texts themselves between requests."""
+        return self._prepared.stats()
 
     def rank(self, documents: Sequence[Document], query: Query, counter: Counter, deadline: Deadline) -> Ranking:
         """Cut the documents into chunks and score them against the query.
@@ -37,12 +44,11 @@ class Retriever:
         The dense stage uses the vectors that are there, and is named in `skipped` where these are too few.
         Raises DeadlineExceededError when the deadline passes between stages.
         """
-        chunks = chunk_documents(documents, counter)
+        passages = self._prepared.read(documents, counter, deadline)
         deadline.check()
+        chunks = passages.chunks
         if not chunks:
             return Ranking((), np.empty(0, dtype=np.float32))
-        passages = read_passages(documents, chunks)
-        deadline.check()
         signals = cheap_signals(passages, query, deadline)
         odds = self._forest.score(feature_matrix(signals))
         deadline.check()

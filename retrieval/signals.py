@@ -1,17 +1,12 @@
 """The named scores of every chunk that the fusion weighs: words, characters, place, neighbours, second hop."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval.lexical import (
     Ints,
-    Lexicon,
-    build_lexicon,
     explained,
     gram_scores,
     match,
@@ -19,8 +14,9 @@ from retrieval.lexical import (
     query_weights,
     weighted_scores,
 )
+from retrieval.prepared import TEXTURE, Passages
 from retrieval.terms import STOPWORDS, words_of
-from retrieval.types import Chunk, Deadline, Document, Floats, Query
+from retrieval.types import Deadline, Floats, Query
 
 ROLES = ("user", "assistant", "tool", "system")
 Signals = dict[str, Floats]
@@ -37,32 +33,6 @@ _HOP_TERMS = 24
 _HOP_MOST = 0.02  # of all chunks: a word in more of them names nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Passages:
-    """The chunks with all that is read of them: texts and headings, indexed once a request."""
-
-    documents: Sequence[Document]
-    chunks: tuple[Chunk, ...]
-    texts: list[str]
-    words: Lexicon
-    headings: Lexicon
-    heading_row: Ints
-
-    @property
-    def size(self) -> int:
-        """The number of chunks."""
-        return len(self.chunks)
-
-
-def read_passages(documents: Sequence[Document], chunks: tuple[Chunk, ...]) -> Passages:
-    """Index the chunks' texts, and each different heading once."""
-    texts = [documents[chunk.document].text[chunk.start : chunk.end] for chunk in chunks]
-    rows: dict[str, int] = {}
-    heads = (f"{documents[chunk.document].name} {chunk.heading}".strip() for chunk in chunks)
-    row = np.fromiter((rows.setdefault(head, len(rows)) for head in heads), dtype=np.int32, count=len(chunks))
-    return Passages(documents, chunks, texts, build_lexicon(texts), build_lexicon(list(rows)), row)
-
-
 def cheap_signals(passages: Passages, query: Query, deadline: Deadline) -> Signals:
     """Return every signal but the dense one, which is there as NaN; raises DeadlineExceededError between stages."""
     signals = {**place_signals(passages), **lexical_signals(passages, query)}
@@ -77,7 +47,7 @@ def cheap_signals(passages: Passages, query: Query, deadline: Deadline) -> Signa
     signals["document_best"] = group_best(first, document)
     signals["heading_best"] = group_best(first, passages.heading_row)
     signals["dense"] = np.full(passages.size, np.nan, dtype=np.float32)
-    return signals | texture_signals(passages) | request_signals(passages, query, signals)
+    return signals | dict(zip(TEXTURE, passages.texture, strict=True)) | request_signals(passages, query, signals)
 
 
 def first_score(signals: Signals) -> Floats:
@@ -118,7 +88,7 @@ def lexical_signals(passages: Passages, query: Query) -> Signals:
         "coverage": matches.coverage(),
         "rarest": matches.rarest(),
         "phrases": phrase_scores(passages.words, query.text),
-        "grams": gram_scores(passages.texts, query.text),
+        "grams": gram_scores(passages.grams, query.text),
         "heading": over.bm25()[passages.heading_row],
         "heading_coverage": over.coverage()[passages.heading_row],
         "heading_named": explained(passages.headings, set(weights) - STOPWORDS)[passages.heading_row],
@@ -143,7 +113,7 @@ def rest_signal(passages: Passages, query: Query, heading: Floats) -> Floats:
 
 def bridge_signal(passages: Passages, first: Floats) -> Floats:
     """Return how much of each chunk's heading stands in the text of the best chunks: what they name, it is about."""
-    inside = np.isin(passages.words.rows, _best(first, _HOP_SOURCES))
+    inside = passages.words.inside(_best(first, _HOP_SOURCES))
     ids = set(passages.words.terms[inside].tolist())
     known = {term for term in passages.headings.vocabulary if passages.words.vocabulary.get(term) in ids}
     return explained(passages.headings, known)[passages.heading_row]
@@ -157,37 +127,11 @@ def feedback_signal(passages: Passages, first: Floats) -> Floats:
     """Return how much each chunk shares the vocabulary of the best ones (Rocchio's pseudo-relevance feedback)."""
     best = _best(first, _FEEDBACK_SOURCES)
     lexicon = passages.words
-    inside = np.isin(lexicon.rows, best)
+    inside = lexicon.inside(best)
     counts = np.bincount(lexicon.terms[inside], minlength=len(lexicon.vocabulary))
     idf = lexicon.idf(np.arange(len(lexicon.vocabulary), dtype=np.int32))
     weights = np.sqrt(counts).astype(np.float32) * idf * (lexicon.frequency > 1)
     return weighted_scores(lexicon, weights)
-
-
-def texture_signals(passages: Passages) -> Signals:
-    """Return what the chunks' characters look like: shares of digits, capitals and marks, and if it asks something."""
-    codes = np.frombuffer(
-        "".join(f"{text} " for text in passages.texts).encode("utf-32-le", "surrogatepass"), np.uint32
-    )
-    lengths = np.array([len(text) + 1 for text in passages.texts])
-    starts = np.cumsum(lengths) - lengths
-    kinds = _character_kinds()[np.minimum(codes, 0x7F)]
-    signals: Signals = {}
-    for kind, name in enumerate(("digits", "capitals", "marks"), start=1):
-        share = np.add.reduceat((kinds == kind).astype(np.float32), starts) / lengths if len(starts) else np.empty(0)
-        signals[name] = share.astype(np.float32)
-    signals["asks"] = np.array(["?" in text or "？" in text for text in passages.texts], dtype=np.float32)
-    return signals
-
-
-@cache
-def _character_kinds() -> npt.NDArray[np.uint8]:
-    """Return the kind of each ASCII character: 1 digit, 2 capital, 3 mark, 0 other (and all that is not ASCII)."""
-    kinds = [
-        1 if c.isdigit() else 2 if c.isupper() else 3 if c in "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~" else 0
-        for c in map(chr, range(128))
-    ]
-    return np.array(kinds, dtype=np.uint8)
 
 
 def request_signals(passages: Passages, query: Query, signals: Signals) -> Signals:
@@ -211,7 +155,7 @@ def hop_signal(passages: Passages, query: Query, first: Floats) -> Floats:
     Multi-hop questions name the bridge only in the text: what the best chunks mention is asked for next.
     """
     best = _best(first, _HOP_SOURCES)
-    inside = np.isin(passages.words.rows, best)
+    inside = passages.words.inside(best)
     ids, counts = np.unique(passages.words.terms[inside], return_counts=True)
     known = set(query_weights(query.text))
     frequency = passages.words.frequency[ids]

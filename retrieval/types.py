@@ -105,8 +105,15 @@ class Ranking:
 class Counter(Protocol):
     """Counts tokens exactly in one encoding."""
 
+    @property
+    def name(self) -> str:
+        """The encoding's name: counters of one name count alike."""
+
     def count(self, text: str) -> int:
         """Return the number of tokens of the text."""
+
+    def recall(self, text: str) -> int:
+        """Return the number of tokens of a text that may have been counted before, or much of it."""
 
     def count_many(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""

@@ -1,6 +1,6 @@
 import numpy as np
 
-from retrieval.cache import VectorCache, content_key
+from retrieval.cache import ContentCache, VectorCache, content_key
 
 
 def rows(n: int) -> np.ndarray:
@@ -35,3 +35,21 @@ def test_the_same_content_is_held_once() -> None:
 
 def test_lone_surrogates_have_keys_too() -> None:
     assert len(content_key("\udc80")) == 16
+
+
+def test_values_of_any_kind_cost_what_they_are_said_to() -> None:
+    cache = ContentCache[str](2000)  # with the entries' own bytes, room for two of these
+    for key, value in ((b"a", "first"), (b"b", "second"), (b"c", "third")):
+        cache.put(key, value, 500)
+    assert [cache.get(key) for key in (b"a", b"b", b"c")] == [None, "second", "third"]
+
+
+def test_what_would_push_out_everything_else_is_not_kept() -> None:
+    cache = ContentCache[str](2000)
+    cache.put(b"a", "small", 100)
+    cache.put(b"b", "huge", 1500)
+    assert (cache.get(b"a"), cache.get(b"b")) == ("small", None)
+
+
+def test_what_stands_beside_a_text_tells_it_apart() -> None:
+    assert len({content_key("ab"), content_key("b", b"a"), content_key("", b"ab")}) == 3

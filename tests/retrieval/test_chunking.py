@@ -5,17 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Atom, Document, counter_for
-from retrieval.chunking import LIMIT, chunk_documents
+from retrieval.chunking import LIMIT
+from tests.retrieval.reading import read
 
 COUNTER = counter_for("gpt-4o")
 
 
 def pieces(text: str) -> list[str]:
-    return [text[c.start : c.end] for c in chunk_documents([Document(text, "user", 0)], COUNTER)]
+    return [text[c.start : c.end] for c in read(Document(text, "user", 0)).chunks]
 
 
 def headings(text: str) -> list[str]:
-    return [c.heading for c in chunk_documents([Document(text, "user", 0)], COUNTER)]
+    return [c.heading for c in read(Document(text, "user", 0)).chunks]
 
 
 lines = st.sampled_from(
@@ -45,7 +46,7 @@ def test_no_chunk_is_empty(text: str) -> None:
 
 def test_tokens_are_exact_and_of_moderate_size() -> None:
     text = "\n".join(topics.values())
-    chunks = chunk_documents([Document(text, "user", 0)], COUNTER)
+    chunks = read(Document(text, "user", 0)).chunks
     assert all(c.tokens == COUNTER.count(text[c.start : c.end]) for c in chunks)
     assert max(c.tokens for c in chunks) < 2 * LIMIT
     assert 50 < sum(c.tokens for c in chunks) / len(chunks) < LIMIT
@@ -100,7 +101,7 @@ def test_a_comment_in_code_is_no_heading() -> None:
 def test_atoms_are_the_chunks() -> None:
     text = '[{"id": 1}, {"id": 2}]'
     document = Document(text, "tool", 3, atoms=(Atom(1, 10, "first"), Atom(12, 21, "second")))
-    chunks = chunk_documents([Document("", "user", 0), document], COUNTER)
+    chunks = read(Document("", "user", 0), document).chunks
     assert [(c.document, text[c.start : c.end], c.heading) for c in chunks] == [
         (1, '{"id": 1}', "first"),
         (1, '{"id": 2}', "second"),

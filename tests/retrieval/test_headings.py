@@ -1,6 +1,6 @@
 import pytest
 
-from retrieval.headings import Outline, Strength
+from retrieval.headings import Above, Outline, Strength
 
 CODE = """import os
 
@@ -24,7 +24,7 @@ def sail():
 
 def walk(text: str) -> list[tuple[str, str]]:
     """Return, of each line that is not blank, the strength of the boundary before it and what stands above."""
-    outline = Outline(text)
+    outline = Outline(Above.beginning(text))
     seen = []
     for line in text.split("\n"):
         if line.strip():
@@ -172,3 +172,15 @@ def test_japanese_has_headings_and_speakers() -> None:
         ("LINE", "港の規則 › 田中"),
         ("HEADING", "港の規則 › 料金"),
     ]
+
+
+def test_an_outline_is_taken_up_where_it_was_interrupted() -> None:
+    lines = ["# Boats", "## Fees", "Ann: forty crowns", "", "```", "# no heading", "```", "def moor():", "Text."]
+    for at in range(len(lines)):
+        through = Outline(Above.beginning("\n".join(lines)))
+        before = Outline(Above.beginning("\n".join(lines)))
+        for line in lines[:at]:
+            assert before.enter(line) == through.enter(line)
+        after = Outline(before.interrupted())
+        assert [after.enter(line) for line in lines[at:]] == [through.enter(line) for line in lines[at:]]
+        assert after.above() == through.above()

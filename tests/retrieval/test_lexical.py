@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.lexical import build_lexicon, gram_scores, match, query_weights
+from retrieval.lexical import build_lexicon, gram_scores, match, query_weights, read_grams
 
 TEXTS = [
     "The harbour master checks every boat in the morning.",
@@ -41,13 +41,13 @@ def test_unknown_and_empty_questions_score_nothing() -> None:
 
 def test_grams_find_inflected_and_unspaced_words() -> None:
     texts = ["Die Hafenmeisterei öffnet um acht.", "Das Mehl kommt aus der Mühle.", "船在港口停泊一夜要付四十克朗。"]
-    assert np.argmax(gram_scores(texts, "Hafenmeister")) == 0
-    assert np.argmax(gram_scores(texts, "港口停泊费")) == 2
+    assert np.argmax(gram_scores(read_grams(texts), "Hafenmeister")) == 0
+    assert np.argmax(gram_scores(read_grams(texts), "港口停泊费")) == 2
 
 
 @given(st.lists(st.text(), max_size=8), st.text())
 def test_any_text_gives_finite_scores(texts: list[str], question: str) -> None:
     found = match(build_lexicon(texts), query_weights(question))
-    for scores in (found.bm25(), found.coverage(), found.rarest(), gram_scores(texts, question)):
+    for scores in (found.bm25(), found.coverage(), found.rarest(), gram_scores(read_grams(texts), question)):
         assert len(scores) == len(texts)
         assert np.isfinite(scores).all()

@@ -1,9 +1,8 @@
 import numpy as np
 
-from retrieval import Chunk, Deadline, Document, Floats, Query, counter_for
-from retrieval.chunking import chunk_documents
+from retrieval import Atom, Deadline, Document, Floats, Query
+from retrieval.prepared import Passages
 from retrieval.signals import (
-    Passages,
     bridge_signal,
     cheap_signals,
     feedback_signal,
@@ -11,11 +10,10 @@ from retrieval.signals import (
     hop_signal,
     neighbours,
     place_signals,
-    read_passages,
     rest_signal,
     shifted,
-    texture_signals,
 )
+from tests.retrieval.reading import read, whole
 
 
 def floats(*values: float) -> Floats:
@@ -24,8 +22,7 @@ def floats(*values: float) -> Floats:
 
 def passages(*texts: str, role: str = "user") -> Passages:
     """One chunk a text."""
-    documents = [Document(text, role, i) for i, text in enumerate(texts)]
-    return read_passages(documents, tuple(Chunk(i, 0, len(text), 10) for i, text in enumerate(texts)))
+    return read(*(whole(text, i, role=role) for i, text in enumerate(texts)))
 
 
 def test_shifting_stays_within_the_ends() -> None:
@@ -56,11 +53,9 @@ def test_the_second_hop_follows_names_that_only_the_text_knows() -> None:
 
 def test_a_heading_that_the_best_chunks_name_is_a_bridge() -> None:
     texts = ["The song Ebb Tide was written by Kalina Orlova.", "Born in Varn.", "Born in Lund."]
-    documents = [Document(text, "user", i) for i, text in enumerate(texts)]
     heads = ["Ebb Tide", "Kalina Orlova", "Peter Berg"]
-    chunks = tuple(Chunk(i, 0, len(text), 10, heads[i]) for i, text in enumerate(texts))
     first = floats(1, 0, 0)
-    bridge = bridge_signal(read_passages(documents, chunks), first)
+    bridge = bridge_signal(read(*map(whole, texts, range(3), heads)), first)
     assert bridge[1] > 0.9
     assert bridge[2] == 0
 
@@ -75,16 +70,9 @@ def test_feedback_finds_the_vocabulary_of_the_best_chunks() -> None:
 
 def test_words_that_only_name_the_document_are_set_aside() -> None:
     text = "# Meeting 4\n\nThe meeting was long. Meeting meeting.\n\nThe budget for the harbour is forty crowns.\n"
-    documents = [Document(text, "user", 0), Document("# Meeting 5\n\nNothing was said.\n", "user", 0)]
-    chunks = tuple(
-        Chunk(d, start, end, 10, heading)
-        for d, start, end, heading in (
-            (0, 0, 52, "Meeting 4"),
-            (0, 52, len(text), "Meeting 4"),
-            (1, 0, 31, "Meeting 5"),
-        )
-    )
-    found = read_passages(documents, chunks)
+    atoms = (Atom(0, 52, "Meeting 4"), Atom(52, len(text), "Meeting 4"))
+    other = whole("# Meeting 5\n\nNothing was said.\n", heading="Meeting 5")
+    found = read(Document(text, "user", 0, atoms=atoms), other)
     rest = rest_signal(found, Query("In meeting 4: what is the budget?"), floats(2, 2, 1))
     assert int(np.argmax(rest)) == 1
     assert rest[0] < 0.1 * rest[1]
@@ -98,20 +86,13 @@ def test_place_counts_from_the_end_of_the_request() -> None:
     assert place["role_user"].tolist() == [0, 0, 0]
 
 
-def test_texture_is_in_shares() -> None:
-    texture = texture_signals(passages("123456789", "ABCDEFGHI", "Really?"))
-    assert np.allclose(texture["digits"], [0.9, 0, 0])
-    assert np.allclose(texture["capitals"][:2], [0, 0.9])
-    assert texture["asks"].tolist() == [0, 0, 1]
-
-
 def test_every_signal_is_finite_but_the_dense_one() -> None:
     documents = [
         Document("# A\n\nSome text.\n", "user", 0),
         Document("\u3000 \n", "tool", 1),
         Document("第一章。", "system", 2),
     ]
-    chunks = chunk_documents(documents, counter_for(None))
-    signals = cheap_signals(read_passages(documents, chunks), Query("第一?", ("text",)), Deadline.after(60))
+    found = read(*documents)
+    signals = cheap_signals(found, Query("第一?", ("text",)), Deadline.after(60))
     assert np.isnan(signals.pop("dense")).all()
-    assert all(signal.shape == (len(chunks),) and np.isfinite(signal).all() for signal in signals.values())
+    assert all(signal.shape == (found.size,) and np.isfinite(signal).all() for signal in signals.values())

@@ -49,3 +49,14 @@ def test_counters_are_built_once() -> None:
     assert counter_for("gpt-4o") is counter_for("o3")
     assert isinstance(counter_for("gpt-4"), BpeCounter)
     assert counter_for("gpt-4").count_many(["a b", ""]) == [2, 0]
+
+
+def test_what_was_counted_is_remembered_exactly() -> None:
+    text = "\n".join(f"Line {n} of a manual, about its chapter {n // 7}." for n in range(3000))
+    counter = counter_for("gpt-4o")
+    expected = counter.count(text)
+    for _ in range(2):
+        assert counter.recall(text) == expected
+        assert counter.recall(f"What is asked?\n\n{text}") == counter.count(f"What is asked?\n\n{text}")
+    assert counter.recall("\ud800" * 300) == counter.count("\ud800" * 300)
+    assert counter.recall("") == 0

@@ -8,7 +8,7 @@ from gateway.windowing.conversation import read
 from gateway.windowing.counting import tally
 from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.protect import plan
-from retrieval.chunking import chunk_documents
+from retrieval.prepared import Prepared
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline, Ranking
 
@@ -38,7 +38,7 @@ def close(messages: list[dict[str, Any]], *chosen: int) -> tuple[Kept, Keeper, R
     tokens = tally(conversation, COUNTER, Deadline.after(10))
     planned = plan(conversation, tokens, 0)
     assert planned is not None
-    chunks = chunk_documents(planned.documents, COUNTER)
+    chunks = Prepared(1 << 20).read(planned.documents, COUNTER, Deadline.after(10)).chunks
     scores = np.linspace(1, 0, len(chunks), dtype=np.float32)
     ranking = Ranking(chunks, scores)
     homes = [planned.documents[c.document].message for c in chunks]
