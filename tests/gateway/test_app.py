@@ -1,0 +1,137 @@
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.app import Gateway, create_app
+from gateway.config import CONFIG_VARIABLE, Settings
+from gateway.yaml_source import ConfigError
+from tests.gateway.asgi import JSON, Call, started
+from tests.integration.client import chat_body
+from tests.upstreams import Upstream
+
+NO_MODEL = "/nonexistent"
+CHAT = "/v1/chat/completions"
+sees_processes = pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to count processes in")
+
+
+@pytest.fixture(autouse=True)
+def logging_is_put_back() -> Iterator[None]:
+    """An application sends all logging to its own output."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def application(upstream: Upstream, **windowing: object) -> Gateway:
+    upstreams = {"main": {"base_url": upstream.url}}
+    return create_app(Settings.model_validate({"upstreams": upstreams, "windowing": windowing}))
+
+
+def process_ids(app: Gateway) -> list[int]:
+    """The ids of the application's windowing processes."""
+    found = (child._process for child in app._pool._children if child)
+    return [process.pid for process in found if process]
+
+
+def child_processes() -> set[int]:
+    """The ids of this process's children, as the system knows them."""
+    return {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if parent_of(entry) == os.getpid()}
+
+
+def parent_of(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended meanwhile
+        return None
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the pool tells nobody of these changes
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "text, mistake",
+    [
+        (None, "No such file"),
+        (
+            "upstreams: {main: {base_url: 'http://127.0.0.1/v1'}}\nwindowing: {trigger: 1}",
+            ":2: windowing.trigger: unkn",
+        ),
+        ("models: {gpt-x: {upstream: nowhere}}", ":1: models.gpt-x.upstream"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, mistake: str
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    with pytest.raises(ConfigError) as raised:
+        create_app()
+    assert str(file) in str(raised.value)
+    assert mistake in str(raised.value)
+
+
+async def test_the_settings_are_those_of_the_file_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{mode: off}}\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
+    app = create_app()
+    async with started(app):
+        reply = await Call("POST", CHAT, chat_body(), JSON).to(app)
+    assert (reply.status, reply.header(b"x-gateway-windowing")) == (200, "off")
+    assert upstream.last.body == chat_body()
+
+
+@sees_processes
+async def test_the_windowing_processes_live_as_long_as_the_application(upstream: Upstream) -> None:
+    before = child_processes()
+    app = application(upstream, embedding_model=NO_MODEL, processes=2)
+    assert child_processes() == before  # building it starts nothing
+    async with started(app):
+        await until(lambda: len(process_ids(app)) == 2)
+        assert set(process_ids(app)) == child_processes() - before
+        assert (await Call("GET", "/readyz").to(app)).status == 503
+        assert (await Call("POST", CHAT, chat_body("word " * 9000), JSON).to(app)).status == 200
+    assert child_processes() == before
+
+
+@sees_processes
+async def test_a_start_and_an_end_at_once_leave_nothing_behind(upstream: Upstream) -> None:
+    tasks, processes = asyncio.all_tasks(), child_processes()
+    app = application(upstream, embedding_model=NO_MODEL)
+    async with started(app):
+        pass
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == tasks
+    assert child_processes() == processes
+
+
+async def test_without_windowing_it_is_ready_and_starts_no_process(upstream: Upstream) -> None:
+    app = application(upstream, mode="off")
+    async with started(app):
+        assert (await Call("GET", "/readyz").to(app)).json() == {"status": "ready"}
+        assert app._pool._children == [None]  # and starts none
+
+
+async def test_the_operators_routes_stand_beside_the_api(upstream: Upstream) -> None:
+    app = application(upstream, mode="off")
+    async with started(app):
+        assert (await Call("GET", "/healthz").to(app)).status == 200
+        assert (await Call("POST", CHAT, chat_body(), JSON).to(app)).status == 200
+        exposition = (await Call("GET", "/metrics").to(app)).body.decode()
+        outside = await Call("GET", "/docs").to(app)
+    assert 'model="gpt-4o-mini",status="200",team="default"} 1.0' in exposition
+    assert outside.json()["error"]["code"] == "unknown_url"  # and not a page of FastAPI's
+    assert len(upstream.requests) == 1

@@ -1,0 +1,202 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from structlog.testing import capture_logs
+
+from benchmarks.processes import free_port
+from gateway.errors import UnknownUrlError
+from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
+from tests.gateway.asgi import JSON, Call
+from tests.gateway.pipelines import Recorded, pipeline
+from tests.integration.client import chat_body
+from tests.upstreams import Upstream
+
+LONG = chat_body("word " * 2000)
+LONG_STREAM = chat_body("word " * 2000, stream=True)
+WINDOWED = WindowOutcome(Reason.RELEVANCE, chat_body("a window", stream=True), 3000, 30)
+CHAT = "/v1/chat/completions"
+
+
+class Windowing:
+    """Windows by the given steps, and notes what it was asked."""
+
+    def __init__(self, step: Callable[[], Awaitable[WindowOutcome]]) -> None:
+        self.asked: list[tuple[bytes, WindowPolicy]] = []
+        self.cancelled = False
+        self._step = step
+
+    async def window(self, body: bytes, policy: WindowPolicy) -> WindowOutcome:
+        self.asked.append((body, policy))
+        try:
+            return await self._step()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+async def a_window() -> WindowOutcome:
+    return WINDOWED
+
+
+async def a_fault() -> WindowOutcome:
+    raise ZeroDivisionError("a prompt's text")
+
+
+async def for_ever() -> WindowOutcome:
+    await asyncio.Event().wait()
+    return WINDOWED
+
+
+async def chat(line: Recorded, body: bytes, behaviour: str = "", *headers: tuple[bytes, bytes]) -> Call:
+    return await Call("POST", CHAT, body, JSON, (b"x-behaviour", behaviour.encode()), *headers).by(line.pipeline.chat)
+
+
+async def test_a_window_is_forwarded_under_its_own_length(upstream: Upstream) -> None:
+    windowing = Windowing(a_window)
+    async with pipeline(upstream.url, windowing) as line:
+        reply = await chat(line, LONG, "", (b"x-gateway-window-tokens", b"700"))
+    assert windowing.asked == [(LONG, WindowPolicy(4000, 700, 1500))]
+    assert upstream.last.body == WINDOWED.body
+    assert upstream.last.get("content-length") == str(len(WINDOWED.body or b""))
+    assert (reply.status, reply.header(b"x-gateway-windowing")) == (200, "applied")
+    assert (line.record.decision, line.record.tokens_saved) == (Decision.APPLIED, 2970)
+
+
+async def test_windowing_that_fails_leaves_the_original(upstream: Upstream) -> None:
+    with capture_logs() as logged:
+        async with pipeline(upstream.url, Windowing(a_fault)) as line:
+            assert (await chat(line, LONG)).status == 200
+    assert upstream.last.body == LONG
+    record = line.record
+    assert (record.decision, record.reason, record.detail) == (Decision.BYPASSED, Reason.ERROR, "ZeroDivisionError")
+    assert record.error is None
+    assert [(entry["event"], entry["error"]) for entry in logged] == [("windowing_failed", "ZeroDivisionError")]
+    assert "a prompt's text" not in str(logged)
+
+
+async def test_in_shadow_the_original_does_not_wait_for_the_window(upstream: Upstream) -> None:
+    async def once_it_has_left() -> WindowOutcome:
+        while not upstream.requests:  # noqa: ASYNC110 - in another thread
+            await asyncio.sleep(0.01)
+        return WINDOWED
+
+    async with pipeline(upstream.url, Windowing(once_it_has_left), windowing={"mode": "shadow"}) as line:
+        reply = await chat(line, LONG)
+    assert upstream.last.body == LONG
+    assert reply.header(b"x-gateway-windowing") == "shadow"
+    record = line.record
+    assert (record.decision, record.tokens_window) == (Decision.SHADOW, 30)
+    assert (record.tokens_forwarded, record.tokens_saved) == (3000, 0)
+
+
+async def test_in_shadow_a_failed_request_ends_its_window() -> None:
+    windowing = Windowing(for_ever)
+    async with pipeline(f"http://127.0.0.1:{free_port()}/v1", windowing, windowing={"mode": "shadow"}) as line:
+        assert (await chat(line, LONG)).status == 502
+        await asyncio.sleep(0)
+    assert windowing.cancelled
+
+
+async def test_a_client_that_leaves_ends_the_window_and_is_recorded(upstream: Upstream) -> None:
+    windowing = Windowing(for_ever)
+    async with pipeline(upstream.url, windowing) as line:
+        call = Call("POST", CHAT, LONG, JSON)
+        call.leave()
+        await call.by(line.pipeline.chat)
+    assert windowing.cancelled
+    assert call.sent == []
+    assert upstream.requests == []
+    assert (line.record.client_gone, line.record.status) == (True, 499)
+
+
+async def test_usage_is_asked_for_in_the_window(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, Windowing(a_window)) as line:
+        reply = await chat(line, LONG_STREAM)
+    asked = upstream.last.json()
+    assert asked.pop("stream_options") == {"include_usage": True}
+    assert asked["messages"] == [{"role": "user", "content": "a window"}]
+    assert b'"usage": {' not in reply.body
+    assert line.record.usage is not None
+
+
+async def test_a_refusal_to_tell_usage_is_remembered_of_that_model_alone(upstream: Upstream) -> None:
+    refusing = "refuse-stream-options"
+    async with pipeline(upstream.url) as line:
+        for model, requests in (("one", 2), ("one", 1), ("two", 2), ("two", 1)):
+            upstream.clear()
+            assert (await chat(line, chat_body(model=model, stream=True), refusing)).status == 200
+            assert len(upstream.requests) == requests
+            assert b"stream_options" not in upstream.last.body
+
+
+async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        refused = await chat(line, chat_body(stream=True), "error-400")
+        assert refused.json()["error"]["code"] == "context_length_exceeded"
+        await chat(line, chat_body(stream=True))
+    assert b"stream_options" in upstream.last.body
+    assert [record.status for record in line.records] == [400, 200]
+
+
+async def test_ask_usage_off_leaves_streams_alone(upstream: Upstream) -> None:
+    sent = chat_body(stream=True)
+    async with pipeline(upstream.url, ask_usage="off") as line:
+        await chat(line, sent)
+    assert upstream.last.body == sent
+
+
+async def test_prompts_are_recorded_where_the_operator_asks_alone(upstream: Upstream) -> None:
+    for asked, recorded in ((True, LONG.decode()), (False, None)):
+        async with pipeline(upstream.url, windowing={"mode": "off"}, logging={"prompts": asked}) as line:
+            await chat(line, LONG)
+        assert line.record.forwarded_body == recorded
+
+
+async def test_a_key_of_no_team_is_refused_before_the_body_is_read(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, teams={"acme": {"keys": ["sk-acme-0123"]}}, limits={"body_mb": 0.0001}) as line:
+        for key, status in (("sk-nobody-0123", 401), ("sk-acme-0123", 413)):
+            assert (await chat(line, LONG, "", (b"authorization", f"Bearer {key}".encode()))).status == status
+    assert [(record.team, record.error) for record in line.records] == [
+        ("default", "invalid_api_key"),
+        ("acme", "body_too_large"),
+    ]
+    assert upstream.requests == []
+
+
+async def test_a_fault_of_our_own_is_a_clear_answer(upstream: Upstream) -> None:
+    with capture_logs() as logged:
+        async with pipeline(upstream.url) as line:
+            unwired = replace(line, pipeline=replace(line.pipeline, upstreams={}))
+            reply = await chat(unwired, chat_body("a prompt's text"))
+    assert (reply.status, reply.json()["error"]["code"]) == (500, "internal_error")
+    assert reply.header(b"x-gateway-request-id") == line.record.id
+    assert [(entry["event"], entry["id"]) for entry in logged] == [("request_failed", line.record.id)]
+    assert "pipeline.py:" in logged[0]["where"]
+    assert "a prompt's text" not in reply.body.decode() + str(logged)
+
+
+async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        call = Call("GET", "/elsewhere")
+        await call.by(lambda exchange: line.pipeline.refuse(exchange, UnknownUrlError("No.")))
+    assert call.json()["error"]["message"] == "No."
+    assert (line.record.route, line.record.status, line.record.error) == ("none", 404, "unknown_url")
+
+
+async def test_a_relayed_json_body_goes_where_its_model_is_served(upstream: Upstream) -> None:
+    upstreams = {"main": {"base_url": upstream.url}, "second": {"base_url": upstream.url, "api_key": "sk-second"}}
+    models = {"embedder": {"upstream": "second"}}
+    body = b'{"model": "embedder", "input": "hi"}'
+    larger = b'{"model": "embedder", "input": "%s"}' % (b"x" * (1 << 20))
+    async with pipeline(upstream.url, upstreams=upstreams, models=models) as line:
+        for sent, header, served in (
+            (body, JSON, "second"),
+            (b'{"model": "unknown"}', JSON, "main"),
+            (body, (b"content-type", b"text/plain"), "main"),
+            (larger, JSON, "main"),  # too large to be held for its model
+        ):
+            await Call("POST", "/v1/embeddings", sent, header).by(line.pipeline.relay)
+            assert upstream.last.body == sent
+            assert line.records[-1].upstream == served
+            assert upstream.last.get("authorization") == ("Bearer sk-second" if served == "second" else "")

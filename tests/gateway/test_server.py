@@ -1,0 +1,93 @@
+import errno
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks.processes import Server, free_port, running, status_of
+from gateway import server
+from gateway.config import METRICS_DIR_VARIABLE
+from tests.integration.client import Reply, chat_body, eventually, post_chat
+from tests.upstreams import Upstream
+
+RUN = "import pathlib; from gateway.server import run; run(pathlib.Path({!r}), '127.0.0.1', {}, {})"
+OFF = "mode: off"
+NO_MODEL = "embedding_model: /nonexistent"
+
+
+@contextmanager
+def serving(folder: Path, upstream: Upstream, windowing: str = OFF, workers: int = 1) -> Iterator[Server]:
+    """The server as a process, whose temporary files lie in the folder."""
+    file = folder / "gateway.yaml"
+    file.write_text(f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{{windowing}}}\n")
+    port = free_port()
+    with running(["-c", RUN.format(str(file), port, workers)], port, "/healthz", {"TMPDIR": str(folder)}) as found:
+        yield found
+
+
+def workers_in(folder: Path) -> set[int]:
+    """The ids of the processes that count in a directory of metrics."""
+    return {int(file.stem.rpartition("_")[2]) for file in folder.glob("context-gateway-metrics-*/*.db")}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_listens_before_it_is_ready(upstream: Upstream, tmp_path: Path) -> None:
+    with serving(tmp_path, upstream, NO_MODEL) as found:
+        assert status_of(f"{found.url}/readyz") == 503
+        assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+        assert workers_in(tmp_path) == set()  # one process counts in its own memory
+
+
+def test_told_to_stop_it_finishes_what_has_begun(upstream: Upstream, tmp_path: Path) -> None:
+    replies: list[Reply] = []
+    with serving(tmp_path, upstream) as found:
+        asking = threading.Thread(target=lambda: replies.append(post_chat(f"{found.url}/v1", chat_body(), "slow")))
+        asking.start()
+        assert eventually(lambda: upstream.begun)
+        found.process.send_signal(signal.SIGTERM)
+        asking.join(10)
+        found.process.wait(10)
+    assert [reply.status for reply in replies] == [200]
+    assert replies[0].json()["choices"]
+
+
+def test_several_workers_serve_count_in_one_place_and_leave_nothing(upstream: Upstream, tmp_path: Path) -> None:
+    with serving(tmp_path, upstream, workers=2) as found:
+        assert eventually(lambda: len(workers_in(tmp_path)) == 2, 20)
+        workers = workers_in(tmp_path)
+        assert found.process.pid not in workers
+        assert all(map(alive, workers))
+        assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+        found.process.send_signal(signal.SIGTERM)
+        assert found.process.wait(20) == 0
+    assert not any(map(alive, workers))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["gateway.yaml"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_that_cannot_be_had_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for host, number in (("127.0.0.1", errno.EADDRINUSE), ("192.0.2.1", errno.EADDRNOTAVAIL)):
+            with pytest.raises(OSError) as raised:
+                server.run(None, host, taken.getsockname()[1], workers)
+            assert raised.value.errno == number
+    assert list(tmp_path.iterdir()) == []
+    assert METRICS_DIR_VARIABLE not in os.environ
