@@ -19,21 +19,15 @@ import numpy.typing as npt
 from retrieval.blocks import spans
 from retrieval.cache import ContentCache, content_key
 from retrieval.headings import SAMPLE, Above, Outline, Strength
+from retrieval.terms import codes_of
 from retrieval.types import Document, Floats
 
 TARGET = 96  # tokens a chunk aims at
 LIMIT = 128  # tokens after which even a weak boundary ends it
 # A chunk may end at a boundary once it holds this many tokens: small before strong boundaries, so that a turn, a
 # function or a paragraph stands alone, but never so small that the window is spent on crumbs.
-_ENOUGH = {
-    Strength.WINDOW: LIMIT,
-    Strength.SENTENCE: LIMIT,
-    Strength.LINE: TARGET,
-    Strength.PARAGRAPH: 56,
-    Strength.TURN: 32,
-    Strength.HEADING: 24,
-    Strength.TITLE: 1,
-}
+_ENOUGH = (LIMIT, LIMIT, TARGET, 56, 32, 24, 1)  # by Strength: window, sentence, line, paragraph, turn, heading, title
+_HEADING = Strength.HEADING
 # Every alternative is tried only where its run begins, and takes all of it: linear even in a text of blanks or dots.
 _SENTENCE = re.compile(
     r"(?:(?<![.!?…؟])[.!?…؟]++[\"'”’)\]]*+(?=\s)|[。！？；｡।॥]++[」』”’）)]*+)\s*+|(?<=\S)\s{2,}+(?=\S)"
@@ -114,8 +108,7 @@ def _packed(block: str, carry: _Carry) -> Packed:
     sizes = _running_size(block)
     start, held, bare, heading = -carry.behind, carry.held, carry.bare, carry.heading
     pieces: list[Piece] = []
-    for begin, end, strength in _units(block, outline, sizes):
-        size = float(sizes[end] - sizes[begin])
+    for begin, strength, size in _units(block, outline, sizes):
         full = held >= _ENOUGH[strength] or held + size > LIMIT
         if begin > start and full and not (bare and held + size <= LIMIT):
             pieces.append((start, begin, heading))
@@ -123,38 +116,50 @@ def _packed(block: str, carry: _Carry) -> Packed:
         if bare:
             heading = outline.above()
         held += size
-        bare = bare and strength >= Strength.HEADING
+        bare = bare and strength >= _HEADING
     left = _Carry(outline.interrupted(), len(block) - start, held, bare, heading)
     return Packed(tuple(pieces), left, content_key(repr(left)))
 
 
-def _units(text: str, outline: Outline, sizes: Sizes) -> Iterator[tuple[int, int, Strength]]:
-    """Yield (start, end, strength of the boundary before it); blank lines belong to the unit before them."""
-    start, begin, strength = 0, 0, Strength.TITLE
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()  # nothing after the last newline: no blank line
-    for line in lines:
-        end = min(begin + len(line) + 1, len(text))
-        if line and not line.isspace():
-            if begin > start:
-                yield from _cut(text, start, begin, strength, sizes)
-                start = begin
-            strength = outline.enter(line)
+_Unit = tuple[int, Strength, float]  # start, strength of the boundary before it, estimated tokens
+
+
+def _units(text: str, outline: Outline, sizes: Sizes) -> Iterator[_Unit]:
+    """Yield the units, each when the outline is at its line; blank lines belong to the unit before them."""
+    lines = list(_lines(text))
+    edges = [*(start for start, _ in lines), len(text)]
+    upto = sizes[edges].tolist()
+    if edges[0] > 0:
+        yield from _cut(text, 0, edges[0], Strength.TITLE, sizes)
+        outline.blank()
+    for at, (start, line) in enumerate(lines):
+        strength, end = outline.enter(line), edges[at + 1]
+        size = upto[at + 1] - upto[at]
+        if size <= TARGET:
+            yield start, strength, size
         else:
+            yield from _cut(text, start, end, strength, sizes)
+        if end > start + len(line) + 1:
             outline.blank()
-        begin = end
-    if start < len(text):
-        yield from _cut(text, start, len(text), strength, sizes)
 
 
-def _cut(text: str, start: int, end: int, strength: Strength, sizes: Sizes) -> Iterator[tuple[int, int, Strength]]:
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line that is not blank, with its start."""
+    start = 0
+    for line in text.split("\n"):
+        if line and not line.isspace():
+            yield start, line
+        start += len(line) + 1
+
+
+def _cut(text: str, start: int, end: int, strength: Strength, sizes: Sizes) -> Iterator[_Unit]:
     """Cut a unit that is too long for one chunk into sentences, and these into windows."""
-    if end - start <= TARGET or sizes[end] - sizes[start] <= TARGET:  # no character is more than a token
-        yield start, end, strength
+    if sizes[end] - sizes[start] <= TARGET:
+        yield start, strength, float(sizes[end] - sizes[start])
         return
     for begin, stop in _sentences(text, start, end):
-        yield from _windows(text, begin, stop, strength, sizes)
+        for first, last, own in _windows(text, begin, stop, strength, sizes):
+            yield first, own, float(sizes[last] - sizes[first])
         strength = Strength.SENTENCE
 
 
@@ -197,8 +202,8 @@ def _weights() -> Floats:
 
 
 def _running_size(text: str) -> Sizes:
-    """Return the estimated tokens before each character and at the end, float64[len + 1]."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    """Return the estimated tokens before each character and at the end, float64[len + 1]; exact as sums."""
+    codes = codes_of(text)
     sizes = np.zeros(len(codes) + 1, dtype=np.float64)
     np.cumsum(_weights()[codes], out=sizes[1:])
     return sizes

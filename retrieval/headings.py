@@ -44,6 +44,8 @@ _DEFINITION = re.compile(
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _LONGEST = 400  # characters of a line that are looked at: titles are shorter, and patterns stay quick
 SAMPLE = 20_000  # characters by which a text is taken for source code
+_MARKS = frozenset("`~-=[<#\\")
+_LINE, _PARAGRAPH = Strength.LINE, Strength.PARAGRAPH  # an enum's members are slow to look up
 _SHORT = 100  # characters of a line that may be a heading without any mark
 
 
@@ -106,27 +108,29 @@ class Outline:
     def enter(self, line: str) -> Strength:
         """Take in a line that is not blank; return the strength of the boundary before it."""
         after_blank, self._after_blank = self._after_blank, False
-        strength = self._marked(line)
+        if len(line) > _LONGEST:
+            line = line[:_LONGEST]
+        first = line.lstrip()[:1]
+        strength = self._enter_mark(line, first) if first in _MARKS else None
         if strength is None:
-            strength = Strength.PARAGRAPH if after_blank else Strength.LINE
+            strength = self._enter_code(line) if self._fenced or self._code else self._enter_prose(line, first)
+        if strength is None:
+            return _PARAGRAPH if after_blank else _LINE
         return strength
 
-    def _marked(self, whole: str) -> Strength | None:
-        line = whole[:_LONGEST]
-        first = line.lstrip()[:1]
+    def _enter_mark(self, line: str, first: str) -> Strength | None:
+        """Take in a line that begins with a mark."""
         if first in "`~" and _FENCE.match(line):
             self._fenced = not self._fenced
             self._definitions.clear()
-            return Strength.LINE
+            return _LINE
         if first in "-=[<#" and not self._fenced and (title := _TITLE.fullmatch(line)):
             return self._enter_title(title)
         if first == "#" and not self._fenced and not self._code and (heading := _MARKDOWN.fullmatch(line)):
             return self._enter_section(len(heading[1]), heading[2])
         if first == "\\" and (section := _LATEX.fullmatch(line)):
             return self._enter_section(1 + len(section[1]) // 3, section[2])
-        if self._fenced or self._code:
-            return self._enter_code(line)
-        return self._enter_prose(line, first)
+        return None
 
     def _enter_title(self, title: re.Match[str]) -> Strength:
         self._title = next(group for group in title.groups() if group is not None).strip()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.terms import STOPWORDS, terms_of, words_of
+from retrieval.terms import STOPWORDS, codes_of, terms_of, words_of
 from retrieval.types import Floats
 
 Ints = npt.NDArray[np.int32]
@@ -203,12 +203,9 @@ def query_weights(text: str) -> dict[str, float]:
     return weights
 
 
-def _codes(text: str) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-
-
-def _gram_hashes(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+def _gram_hashes(text: str) -> npt.NDArray[np.uint32]:
     """Return a hash of _GRAM_BITS bits for every run of GRAM characters."""
+    codes = codes_of(text)
     hashes = np.zeros(max(0, len(codes) - GRAM + 1), dtype=np.uint32)
     for offset in range(GRAM):
         hashes = hashes * np.uint32(0x01000193) + codes[offset : offset + len(hashes)]
@@ -227,7 +224,7 @@ class Grams:
 def read_grams(texts: Sequence[str], following: str = "") -> Grams:
     """Hash the texts' runs of characters; those at a text's end go on into what follows it."""
     folded = [text.casefold() + "\n" for text in texts]
-    hashes = _gram_hashes(_codes("".join(folded) + following.casefold()[: GRAM - 1]))
+    hashes = _gram_hashes("".join(folded) + following.casefold()[: GRAM - 1])
     ends = np.minimum(np.cumsum([len(text) for text in folded]), len(hashes))
     return Grams(hashes[: ends[-1] if len(ends) else 0], np.diff(ends, prepend=0).astype(np.int32))
 
@@ -240,7 +237,7 @@ def join_grams(parts: Sequence[Grams]) -> Grams:
 def gram_scores(grams: Grams, query: str) -> Floats:
     """Return for each text the idf-weighted share of the query's character 4-grams in it, 0 to 1."""
     size = len(grams.lengths)
-    wanted = np.unique(_gram_hashes(_codes(query[:_GRAM_QUERY].casefold())))
+    wanted = np.unique(_gram_hashes(query[:_GRAM_QUERY].casefold()))
     if not len(wanted) or not size:
         return np.zeros(size, dtype=np.float32)
     inside = np.zeros(1 << _GRAM_BITS, dtype=np.bool_)

@@ -16,6 +16,7 @@ from retrieval.blocks import groups
 from retrieval.cache import CacheStats, ContentCache, content_key
 from retrieval.chunking import Packs, cut_documents
 from retrieval.lexical import GRAM, Grams, Ints, Lexicon, Terms, join_grams, join_terms, read_grams, read_terms
+from retrieval.terms import codes_of
 from retrieval.types import Chunk, Counter, Deadline, Document, Floats
 
 TEXTURE = ("digits", "capitals", "marks", "asks")
@@ -138,7 +139,7 @@ def read_block(texts: Sequence[str], following: str, counter: Counter) -> Block:
 
 def read_texture(texts: Sequence[str]) -> Floats:
     """Return what the texts' characters look like: shares of digits, capitals and marks, and if a text asks."""
-    codes = np.frombuffer("".join(f"{text} " for text in texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = codes_of("".join(f"{text} " for text in texts))
     lengths = np.array([len(text) + 1 for text in texts])
     starts = np.cumsum(lengths) - lengths
     kinds = _character_kinds()[np.minimum(codes, 0x7F)]

@@ -3,12 +3,16 @@
 import re
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 # \w plus the combining vowels of Indic and neighbouring scripts, which Python does not count as word characters.
 WORD = re.compile(
     r"[\w\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e00-\u0e4e\u0e50-\u0fff\u1000-\u109f"
     r"\u1780-\u17d3]+"
 )
-_ASCII_WORD = re.compile(r"\w+", re.ASCII)  # the same words, found faster
+# In ASCII the same words are found twice as fast with everything else turned into blanks.
+_ASCII_BLANKS = bytes(code if chr(code).isalnum() or chr(code) == "_" else ord(" ") for code in range(128)).ljust(256)
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
@@ -32,7 +36,7 @@ STOPWORDS = frozenset(
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text as they stand in it, in order."""
-    return (_ASCII_WORD if text.isascii() else WORD).findall(text)
+    return text.encode().translate(_ASCII_BLANKS).decode().split() if text.isascii() else WORD.findall(text)
 
 
 def stem(word: str) -> str:
@@ -77,3 +81,10 @@ def _pairs(word: str) -> tuple[str, ...]:
         else:
             terms.append(stem(run))
     return tuple(terms)
+
+
+def codes_of(text: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint32]:
+    """Return the text's characters by their numbers in Unicode."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

@@ -47,7 +47,7 @@ class LinePattern:
         return self._here.match(text, position) is not None
 
 
-_FENCE = LinePattern(r"[ \t]{0,3}(?P<marker>`{3,}|~{3,})(?P<info>[^\n`]*)")
+_FENCE = LinePattern(r"[ \t]{0,3}+(?P<marker>`{3,}|~{3,})(?P<info>[^\n`]*)")
 _FILE_HEADER = re.compile(
     r"(?P<prefix>(?:#{1,6}|//|--|\*\*|`|file\s*[:=]|path\s*[:=]|\d+[.)])?[ \t]*(?:(?:file(?:name)?"
     r"|path)\s*[:=]?)?[ \t]*[*`]{0,3})"
@@ -74,8 +74,10 @@ _ASK_NAME = (
 )
 _ASK_TAG = re.compile(f"(?:{_ASK_NAME})s?", re.IGNORECASE)
 _ASK_ELEMENT = re.compile(rf"<((?:{_ASK_NAME})s?)(?:\s[^<>\n]{{0,200}})?>", re.IGNORECASE)
-_QUOTES = LinePattern(r"[ \t]*(?P<marker>\"\"\"|\'\'\'|<<<+|>>>+|-{5,}|={5,}|\*{5,}|#{7,})[ \t]*(?=\n|\Z)")
-_JSON_START = LinePattern(r"[ \t]*[\[{](?=\s*(?:[\"\[{}\]]|\n|-?\d))")
+_QUOTES = LinePattern(
+    r"[ \t]*+(?=[\"'<>=*#-])(?P<marker>\"\"\"|\'\'\'|<<<+|>>>+|-{5,}|={5,}|\*{5,}|#{7,})[ \t]*(?=\n|\Z)"
+)
+_JSON_START = LinePattern(r"[ \t]*+[\[{](?=\s*(?:[\"\[{}\]]|\n|-?\d))")
 _JSON_END = re.compile(r"[\]}][ \t]*(?=\n|\Z)")
 _NOT_JSON = re.compile(r"\n[ \t]*(?!true|false|null)[^\W\d_]")
 _HEADER = re.compile(

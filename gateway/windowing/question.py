@@ -44,7 +44,7 @@ _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
 _BRIEF = 160  # characters of a last paragraph that stays though the question stands at the beginning
 _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 
-_RULE = LinePattern(r"[ \t]*(?:-{3,}|={3,}|\*{3,}|_{3,}|#{3,}|~{3,})[ \t]*(?=\n)")
+_RULE = LinePattern(r"[ \t]*+(?=[-=*_#~])(?:-{3,}|={3,}|\*{3,}|_{3,}|#{3,}|~{3,})[ \t]*(?=\n)")
 _QUESTION_LABEL = re.compile(
     r"\W*(?:(?:my|the|user|final)\s+)?(?:questions?|query|q|task|frage|vraag|pregunta|pergunta|domanda|вопрос"
     r"|问题|問題|質問|질문)\b",
