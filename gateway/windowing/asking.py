@@ -19,7 +19,7 @@ BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 LIST_ITEM = re.compile(
     r"\s*(?:[-*•](?=\s+[^\s*-])|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S"
 )
-LABEL_LINE = LinePattern(rf"[ \t]{{0,3}}(?:{ASK_LABEL.pattern}|(?i:{BOILERPLATE.pattern}))")
+LABEL_LINE = LinePattern(rf"[ \t]{{0,3}}+(?:{ASK_LABEL.pattern}|(?i:{BOILERPLATE.pattern}))")
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
 _DOCUMENT_LINE = re.compile(r"[ \t]{2,}|[ \t]*[<>{}()\[\]|#*=\"`/]|.*[{}();>]\Z|if .*:\Z")
 _VERBS = tuple(FAMILIES[name] for name in ("summary", "translate", "rewrite"))
