@@ -79,7 +79,7 @@ class Gateway:
 
     def _refresh(self) -> None:
         now = self._pool.stats()
-        self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.cache_hits, now.cache_misses)
+        self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from gateway.config import METRICS_DIR_VARIABLE
 from gateway.record import RequestRecord
+from gateway.windowing.frames import Lookups
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -68,7 +69,8 @@ class Metrics:
         self._client_gone = counter("context_gateway_client_gone", "Requests whose client left early", _WHO)
         self._waiting = gauge("context_gateway_windowing_waiting", "Requests in windowing or waiting for it")
         self._restarts = gauge("context_gateway_windowing_restarts", "Windowing processes started again")
-        self._cache = gauge("context_gateway_vector_cache", "Look-ups of embedded chunks: hit, miss", ("result",))
+        self._vectors = gauge("context_gateway_vector_cache", "Look-ups of embedded chunks: hit, miss", ("result",))
+        self._texts = gauge("context_gateway_text_cache", "Look-ups of blocks of text: hit, miss", ("result",))
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
         self._children: dict[tuple[object, ...], object] = {}
 
@@ -121,12 +123,14 @@ class Metrics:
             if count is not None:
                 self._child(self._tokens, *who, kind).inc(count)
 
-    def watch_pool(self, waiting: int, restarts: int, hits: int, misses: int) -> None:
+    def watch_pool(self, waiting: int, restarts: int, lookups: Lookups) -> None:
         """Note the state of the windowing processes."""
         self._waiting.set(waiting)
         self._restarts.set(restarts)
-        self._cache.labels("hit").set(hits)
-        self._cache.labels("miss").set(misses)
+        self._vectors.labels("hit").set(lookups.hits)
+        self._vectors.labels("miss").set(lookups.misses)
+        self._texts.labels("hit").set(lookups.text_hits)
+        self._texts.labels("miss").set(lookups.text_misses)
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.windowing.frames import Cancel, Frame, Job, Reply, State, packed, read_frame
+from gateway.windowing.frames import Cancel, Frame, Job, Lookups, Reply, State, packed, read_frame
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from retrieval.types import Deadline
 
@@ -34,8 +34,7 @@ class Child:
         self.counting = False
         self.ready = False
         self.detail = ""
-        self.hits = 0
-        self.misses = 0
+        self.lookups = Lookups()
 
     @property
     def busy(self) -> bool:
@@ -107,7 +106,7 @@ class Child:
             if first:
                 self._free(self)
         elif isinstance(frame, Reply):
-            self.hits, self.misses = frame.hits, frame.misses
+            self.lookups = frame.lookups
             self._settle(frame.outcome())
             self._free(self)
 

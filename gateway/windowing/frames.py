@@ -33,8 +33,25 @@ class State(msgspec.Struct, frozen=True, tag="state", array_like=True):
     detail: str = ""
 
 
+class Lookups(msgspec.Struct, frozen=True, array_like=True):
+    """How often a process found what it looked for since its start: vectors, and what is kept of texts."""
+
+    hits: int = 0
+    misses: int = 0
+    text_hits: int = 0
+    text_misses: int = 0
+
+    def __add__(self, other: "Lookups") -> "Lookups":
+        return Lookups(
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.text_hits + other.text_hits,
+            self.text_misses + other.text_misses,
+        )
+
+
 class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
-    """From a process: a job's outcome, and its vector cache's counts since its start."""
+    """From a process: a job's outcome, and its look-ups so far."""
 
     id: int
     reason: Reason
@@ -43,8 +60,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
     tokens_forwarded: int | None
     stages: tuple[tuple[str, float], ...]
     detail: str
-    hits: int
-    misses: int
+    lookups: Lookups = Lookups()
 
     def outcome(self) -> WindowOutcome:
         """Return the job's outcome."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.windowing.child import Child
+from gateway.windowing.frames import Lookups
 from gateway.windowing.measuring import COMMON_MODEL, MAX_BYTES, counted, is_small
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from retrieval.tokens import counter_for
@@ -30,8 +31,7 @@ class PoolStats:
     waiting: int
     busy: int
     restarts: int
-    cache_hits: int
-    cache_misses: int
+    lookups: Lookups
 
 
 class WindowPool:
@@ -46,8 +46,7 @@ class WindowPool:
         self._tasks: list[asyncio.Task[None]] = []
         self._counts_here = False
         self._restarts = 0
-        self._past_hits = 0
-        self._past_misses = 0
+        self._past = Lookups()
 
     async def start(self) -> None:
         """Begin to start the processes; returns at once."""
@@ -78,8 +77,7 @@ class WindowPool:
             waiting=sum(1 for w in self._waiting if not w.done()),
             busy=sum(1 for c in alive if c.busy),
             restarts=self._restarts,
-            cache_hits=self._past_hits + sum(c.hits for c in alive),
-            cache_misses=self._past_misses + sum(c.misses for c in alive),
+            lookups=sum((child.lookups for child in alive), self._past),
         )
 
     async def window(self, body: bytes, policy: WindowPolicy) -> WindowOutcome:
@@ -154,8 +152,7 @@ class WindowPool:
             await child.run()
         finally:
             self._children[slot] = None
-            self._past_hits += child.hits
-            self._past_misses += child.misses
+            self._past += child.lookups
             if child in self._idle:
                 self._idle.remove(child)
             if not any(other and other.counting for other in self._children):

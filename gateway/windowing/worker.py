@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from gateway.windowing.frames import Cancel, Job, Reply, State, packed, receive_frame
+from gateway.windowing.frames import Cancel, Job, Lookups, Reply, State, packed, receive_frame
 from gateway.windowing.measuring import COMMON_MODEL
 from gateway.windowing.types import WindowOutcome, WindowPolicy
 from gateway.windowing.window import window
@@ -116,15 +116,19 @@ class Worker:
             self._warm(retriever)
 
     def _reply(self, job: Job, outcome: WindowOutcome) -> Reply:
-        stats = self._retriever.cache.stats() if self._retriever else None
         return Reply(
             job.id, outcome.reason, outcome.body, outcome.tokens_original, outcome.tokens_forwarded, outcome.stages,
-            outcome.detail, stats.hits if stats else 0, stats.misses if stats else 0,
+            outcome.detail, _lookups(self._retriever) if self._retriever else Lookups(),
         )  # fmt: skip
 
     def _send(self, frame: State | Reply) -> None:
         with self._sending:
             self._connection.sendall(packed(frame))
+
+
+def _lookups(retriever: Retriever) -> Lookups:
+    vectors, texts = retriever.cache.stats(), retriever.prepared
+    return Lookups(vectors.hits, vectors.misses, texts.hits, texts.misses)
 
 
 def _give_memory_back() -> None:

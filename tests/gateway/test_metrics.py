@@ -4,16 +4,18 @@ import sys
 from pathlib import Path
 
 from gateway.metrics import Metrics
+from gateway.windowing.frames import Lookups
 from tests.gateway.records import RECORD, REFUSED
 
 COUNT = """
 import os, sys
 from gateway.metrics import Metrics
+from gateway.windowing.frames import Lookups
 from tests.gateway.records import RECORD
 metrics = Metrics()
 for _ in range(int(sys.argv[1])):
     metrics(RECORD)
-metrics.watch_pool(2, 0, 5, 1)
+metrics.watch_pool(2, 0, Lookups(5, 1, 8, 2))
 if len(sys.argv) > 2:
     print(metrics.exposition().decode())
 """
@@ -59,3 +61,12 @@ def test_workers_are_added_up_and_the_live_gauges_of_dead_ones_forgotten(tmp_pat
     assert found['context_gateway_prompt_tokens_total{kind="saved",model="gpt-4o-mini",team="acme"}'] == 7 * 17_000
     assert round(found['context_gateway_cost_saved_usd{model="gpt-4o-mini",team="acme"}'], 6) == -0.0007
     assert found["context_gateway_windowing_waiting"] == 2
+
+
+def test_look_ups_of_vectors_and_texts_are_told_apart() -> None:
+    metrics = Metrics()
+    metrics.watch_pool(0, 0, Lookups(5, 1, 8, 2))
+    found = values(metrics.exposition().decode())
+    assert found['context_gateway_vector_cache{result="hit"}'] == 5
+    assert found['context_gateway_text_cache{result="hit"}'] == 8
+    assert found['context_gateway_text_cache{result="miss"}'] == 2

@@ -6,6 +6,7 @@ from fastapi.routing import APIRoute
 
 from gateway.api import ops
 from gateway.metrics import Metrics
+from gateway.windowing.frames import Lookups
 from tests.gateway.asgi import Call
 
 
@@ -24,7 +25,7 @@ class Operated:
         return await Call(method, path).to(app)
 
     def _refresh(self) -> None:
-        self.metrics.watch_pool(self.waiting, restarts=0, hits=0, misses=0)
+        self.metrics.watch_pool(self.waiting, restarts=0, lookups=Lookups())
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gateway.windowing.frames import Cancel, Frame, Job, Reply, State, packed, read_frame, receive_frame
+from gateway.windowing.frames import Cancel, Frame, Job, Lookups, Reply, State, packed, read_frame, receive_frame
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 
 POLICY = WindowPolicy(4000, 2000, 1500)
@@ -13,8 +13,8 @@ FRAMES: list[Frame] = [
     Cancel(7),
     State(ready=True),
     State(ready=False, detail="no model"),
-    Reply(7, Reason.RELEVANCE, b"{}", 10, 5, (("parse", 0.5),), "", 3, 4),
-    Reply(7, Reason.DEADLINE, None, None, None, (), "late", 0, 0),
+    Reply(7, Reason.RELEVANCE, b"{}", 10, 5, (("parse", 0.5),), "", Lookups(3, 4, 5, 6)),
+    Reply(7, Reason.DEADLINE, None, None, None, (), "late"),
 ]
 
 
@@ -53,5 +53,9 @@ def test_frames_over_a_socket_in_pieces() -> None:
 
 
 def test_a_reply_holds_its_outcome() -> None:
-    reply = Reply(7, Reason.RELEVANCE, b"{}", 10, 5, (("parse", 0.5),), "d", 3, 4)
+    reply = Reply(7, Reason.RELEVANCE, b"{}", 10, 5, (("parse", 0.5),), "d", Lookups(3, 4, 5, 6))
     assert reply.outcome() == WindowOutcome(Reason.RELEVANCE, b"{}", 10, 5, (("parse", 0.5),), "d")
+
+
+def test_look_ups_of_several_processes_add_up() -> None:
+    assert Lookups(1, 2, 3, 4) + Lookups(10, 20, 30, 40) == Lookups(11, 22, 33, 44)

@@ -206,7 +206,7 @@ async def test_windows_and_stops_when_nobody_waits() -> None:
         assert isinstance(outcome, WindowOutcome)
         assert outcome.reason is Reason.RELEVANCE
         assert outcome.body is not None
-        assert pool.stats().cache_misses > 0
+        assert pool.stats().lookups.misses > 0
         task = asyncio.create_task(pool.window(body(460_000), POLICY))
         await until(lambda: pool.stats().busy)
         task.cancel()

@@ -101,7 +101,7 @@ def test_with_its_model_it_windows_and_stops_when_told() -> None:
         worker.send(Job(1, body(60_000), POLICY, 60))
         reply = worker.next(Reply)
         assert reply.reason is Reason.RELEVANCE
-        assert reply.misses > 0
+        assert reply.lookups.misses > 0
         worker.send(Job(2, body(400_000), POLICY, 60))
         worker.send(Cancel(2))
         assert worker.next(Reply).reason is Reason.DEADLINE
