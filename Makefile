@@ -51,7 +51,7 @@ bench: bench-relay bench-added  ## the two benchmarks of the request path
 bench-relay: $(READY)  ## added time and requests/s of a small prompt, beside a bare relay
 	$(BIN)/python -m benchmarks.bench_relay
 
-bench-added: $(READY)  ## added time at 8K, 32K and 128K tokens
+bench-added: $(READY)  ## added time at 8K to 512K tokens, cold, warm and one turn more
 	$(BIN)/python -m benchmarks.bench_added
 
 bench-beside: $(READY)  ## small requests beside windowing, and memory

@@ -1,13 +1,14 @@
-"""What windowing adds to a long prompt: `python -m benchmarks.bench_added [--runs 5] [--deadline-ms 1500]`.
+"""What windowing adds to a long prompt: `python -m benchmarks.bench_added [--runs 5] [--deadline-ms 5000]`.
 
-Text of 8K, 32K and 128K tokens from Python's own documentation and library, through the real gateway; the time of the
-same request sent straight to the upstream is taken off. Cold: a text the gateway has not seen. Warm: the same text
-with another question.
+Text of 8K, 32K, 128K and 512K tokens from Python's own documentation and library, through the real gateway; the time
+of the same request sent straight to the upstream is taken off. Cold: a text the gateway has not seen. Warm: the same
+text with another question. Turn: the same conversation, with the answer and one question more.
 """
 
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import statistics
 import time
@@ -25,11 +26,21 @@ from benchmarks.report import console
 from demo import texts
 from retrieval.tokens import counter_for
 
-SIZES = (8_000, 32_000, 128_000)
+SIZES = (8_000, 32_000, 128_000, 512_000)
+KINDS = ("cold", "warm", "turn")
 MODEL = "gpt-4o-mini"
 COLD = "Are __del__ methods called for objects that still exist when the interpreter exits?"
 WARM = "When is __init_subclass__ called?"
+ANSWER = "No, that is not guaranteed."
 _SOURCES = ("argparse", "shutil", "statistics", "tarfile", "ipaddress", "zipfile")
+_LARGE = 200_000  # tokens; longer texts take more modules
+_MORE_SOURCES = (
+    "_pydecimal", "turtle", "typing", "inspect", "doctest", "mailbox", "pickle", "logging", "subprocess", "difflib",
+    "optparse", "configparser", "pickletools", "ast", "enum", "random", "dataclasses", "pathlib", "socket", "ssl",
+    "unittest.mock", "http.client", "http.cookiejar", "email.message", "urllib.request", "xml.dom.minidom", "locale",
+    "logging.handlers", "asyncio.base_events", "asyncio.unix_events", "concurrent.futures.process", "imaplib",
+    "pdb", "ftplib", "gettext", "uuid", "smtplib", "threading", "textwrap", "traceback", "tokenize", "plistlib",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class Client:
 def document(tokens: int) -> str:
     """Return text of about that many tokens, paragraphs of the language reference first."""
     text = texts.reference() + texts.source(*_SOURCES)
+    if tokens > _LARGE:
+        text += texts.source(*_MORE_SOURCES)
     share = tokens / counter_for(MODEL).count(text)
     return text[: round(len(text) * share)]
 
@@ -79,7 +92,18 @@ def unseen(text: str, run: str, tokens: int) -> str:
 
 def body_of(text: str, question: str) -> bytes:
     """Return a chat body that asks the question after the text."""
-    return json.dumps({"model": MODEL, "messages": [{"role": "user", "content": f"{text}\n\n{question}"}]}).encode()
+    return _chat(f"{text}\n\n{question}")
+
+
+def turn_of(text: str) -> bytes:
+    """Return the chat body of the next turn: the text and its question, an answer, another question."""
+    return _chat(f"{text}\n\n{COLD}", ANSWER, WARM)
+
+
+def _chat(*contents: str) -> bytes:
+    roles = itertools.cycle(("user", "assistant"))
+    messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]
+    return json.dumps({"model": MODEL, "messages": messages}).encode()
 
 
 def sample(through: Client, direct: Client, body: bytes) -> Sample:
@@ -95,8 +119,8 @@ def sample(through: Client, direct: Client, body: bytes) -> Sample:
 
 
 def measure(runs: int, deadline_ms: int) -> dict[tuple[int, str], list[Sample]]:
-    """Return the samples by size and kind (cold, warm)."""
-    results: dict[tuple[int, str], list[Sample]] = {(size, kind): [] for size in SIZES for kind in ("cold", "warm")}
+    """Return the samples by size and kind (cold, warm, turn)."""
+    results: dict[tuple[int, str], list[Sample]] = {(size, kind): [] for size in SIZES for kind in KINDS}
     with contextlib.ExitStack() as stack:
         port = free_port()
         upstream = stack.enter_context(running(["-m", "benchmarks.canned", str(port)], port)).url
@@ -106,15 +130,15 @@ def measure(runs: int, deadline_ms: int) -> dict[tuple[int, str], list[Sample]]:
         for size in SIZES:
             for run in range(runs):
                 text = unseen(document(size), f"{size}.{run}", size)
-                results[size, "cold"].append(sample(through, direct, body_of(text, COLD)))
-                results[size, "warm"].append(sample(through, direct, body_of(text, WARM)))
+                for kind, body in zip(KINDS, (body_of(text, COLD), body_of(text, WARM), turn_of(text)), strict=True):
+                    results[size, kind].append(sample(through, direct, body))
     return results
 
 
 def show(results: dict[tuple[int, str], list[Sample]], out: Console) -> None:
     """Print the table."""
     table = Table(title="Time that windowing adds to a long prompt, medians")
-    for name in ("tokens", "text", "direct ms", "through ms", "added ms", "slowest", "forwarded", "reasons"):
+    for name in ("tokens", "text", "direct ms", "through ms", "added ms", "per 1K", "slowest", "forwarded", "reasons"):
         table.add_column(name, justify="left" if name in {"text", "reasons"} else "right")
     for (size, kind), samples in results.items():
         forwarded = [s.forwarded for s in samples if s.forwarded is not None]
@@ -124,6 +148,7 @@ def show(results: dict[tuple[int, str], list[Sample]], out: Console) -> None:
             f"{statistics.median(s.direct for s in samples):.1f}",
             f"{statistics.median(s.through for s in samples):.0f}",
             f"{statistics.median(s.added for s in samples):.0f}",
+            f"{statistics.median(s.added for s in samples) / size * 1e3:.2f}",
             f"{max(s.added for s in samples):.0f}",
             f"{statistics.median(forwarded):,.0f}" if forwarded else "",
             _counted([s.reason for s in samples]),
@@ -139,7 +164,7 @@ def main() -> None:
     """Parse the arguments, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="texts of each size")
-    parser.add_argument("--deadline-ms", type=int, default=1500, help="the gateway's deadline")
+    parser.add_argument("--deadline-ms", type=int, default=5000, help="the gateway's deadline")
     options = parser.parse_args()
     show(measure(options.runs, options.deadline_ms), console())
 
