@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 
-_LEAST = 6_000  # characters of a block
+LEAST = 6_000  # characters of a block; a shorter text is one
 _MOST = 24_000  # from here on, any line that may begin a block does
 _SEEN = 24  # characters that decide whether a block begins with them
 _ONE_IN = 8  # lines (or texts) begin a block
@@ -21,7 +21,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each block of the text, in order; none for an empty text."""
     start = 0
     while start < len(text):
-        end = _end(text, start) if len(text) - start > _LEAST else len(text)
+        end = _end(text, start) if len(text) - start > LEAST else len(text)
         yield start, end
         start = end
 
@@ -30,7 +30,7 @@ def groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield the start and end, as places in the sequence, of each run of texts that are kept together."""
     start = size = 0
     for at, text in enumerate(texts):
-        if size > _LEAST and (size > _MOST or _begins(text, 0)):
+        if size > LEAST and (size > _MOST or _begins(text, 0)):
             yield start, at
             start, size = at, 0
         size += len(text) + 1
@@ -39,7 +39,7 @@ def groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _end(text: str, start: int) -> int:
-    for cut in _CUT.finditer(text, start + _LEAST):
+    for cut in _CUT.finditer(text, start + LEAST):
         if cut.end() - start > _MOST or _begins(text, cut.end()):
             return cut.end()
     return len(text)

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from retrieval.blocks import spans
+from retrieval.blocks import LEAST, spans
 from retrieval.cache import ContentCache, content_key
 from retrieval.headings import SAMPLE, Above, Outline, Strength
 from retrieval.terms import codes_of
@@ -66,6 +66,7 @@ class Packed:
         return 1000 + len(self.pieces) * _PIECE_BYTES + sum({len(heading) for _, _, heading in self.pieces})
 
 
+_NOTHING = _Carry(Above(code=False))
 Packs = ContentCache[Packed]
 
 
@@ -87,7 +88,7 @@ def _pieces(document: Document, known: Packs) -> Iterator[Piece]:
 
 
 def _text_pieces(text: str, known: Packs) -> Iterator[Piece]:
-    carry, beside = _Carry(Above(code=False)), b""
+    carry, beside = _NOTHING, b""
     for begin, end in spans(text):
         # How the first block is read depends on a little more of the text than itself.
         seen = text[begin:end] if begin else text[: max(end, SAMPLE)]
@@ -117,6 +118,8 @@ def _packed(block: str, carry: _Carry) -> Packed:
             heading = outline.above()
         held += size
         bare = bare and strength >= _HEADING
+    if len(block) <= LEAST:  # the last of its text
+        return Packed(tuple(pieces), _Carry(carry.outline, len(block) - start, heading=heading), b"")
     left = _Carry(outline.interrupted(), len(block) - start, held, bare, heading)
     return Packed(tuple(pieces), left, content_key(repr(left)))
 
@@ -128,7 +131,7 @@ def _units(text: str, outline: Outline, sizes: Sizes) -> Iterator[_Unit]:
     """Yield the units, each when the outline is at its line; blank lines belong to the unit before them."""
     lines = list(_lines(text))
     edges = [*(start for start, _ in lines), len(text)]
-    upto = sizes[edges].tolist()
+    upto = list(map(sizes.item, edges))
     if edges[0] > 0:
         yield from _cut(text, 0, edges[0], Strength.TITLE, sizes)
         outline.blank()

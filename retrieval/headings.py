@@ -44,6 +44,7 @@ _DEFINITION = re.compile(
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _LONGEST = 400  # characters of a line that are looked at: titles are shorter, and patterns stay quick
 SAMPLE = 20_000  # characters by which a text is taken for source code
+_FEWEST_LINES = 8  # of source code
 _MARKS = frozenset("`~-=[<#\\")
 _LINE, _PARAGRAPH = Strength.LINE, Strength.PARAGRAPH  # an enum's members are slow to look up
 _SHORT = 100  # characters of a line that may be a heading without any mark
@@ -168,8 +169,10 @@ class Outline:
 
 def _looks_like_code(text: str) -> bool:
     """Tell whether an unfenced text is source code, from its first SAMPLE characters."""
+    if text.count("\n", 0, SAMPLE) < _FEWEST_LINES:
+        return False
     lines = [line for line in text[:SAMPLE].split("\n") if line.strip()]
     marks = sum(
         1 for line in lines if _DEFINITION.match(line) or line.startswith(("import ", "from ", "#include", "return "))
     )
-    return len(lines) > 8 and marks * 12 > len(lines) and "```" not in text[:SAMPLE]
+    return len(lines) > _FEWEST_LINES and marks * 12 > len(lines) and "```" not in text[:SAMPLE]

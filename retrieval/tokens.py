@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
 
-from retrieval.blocks import spans
+from retrieval.blocks import LEAST, spans
 from retrieval.cache import ContentCache, content_key
 from retrieval.types import Counter
 
@@ -67,7 +67,7 @@ class BpeCounter:
 
     def recall(self, text: str) -> int:
         """Return the number of tokens of the text, which is remembered by its blocks."""
-        return sum(map(self._recall, pieces(text)))
+        return self._recall(text) if len(text) <= LEAST else sum(map(self._recall, pieces(text)))
 
     def count_many(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text."""

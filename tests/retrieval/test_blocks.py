@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import counter_for
-from retrieval.blocks import groups, spans
+from retrieval.blocks import LEAST, groups, spans
 
 MANUAL = "\n".join(text for _, text in sorted(topics.items()))[:400_000]
 lines = st.sampled_from(
@@ -41,6 +41,10 @@ def test_tokens_of_blocks_add_up_exactly(parts: list[str], model: str) -> None:
     text = "\n".join(parts * 60)[:40_000]
     counter = counter_for(model)
     assert sum(map(counter.count, blocks(text))) == counter.count(text)
+
+
+def test_only_the_last_block_is_short() -> None:
+    assert min(map(len, blocks(MANUAL)[:-1])) > LEAST
 
 
 def test_equal_lines_are_cut_too() -> None:
