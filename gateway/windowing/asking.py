@@ -19,7 +19,15 @@ BREAK = re.compile(r"\n[ \t\r]*\n\s*")
 LIST_ITEM = re.compile(
     r"\s*(?:[-*•](?=\s+[^\s*-])|\(?[A-Za-z0-9]{1,2}[.):]|[（(]?[0-9一二三四五六七八九十]{1,3}[）).、])\s*\S"
 )
-LABEL_LINE = LinePattern(rf"[ \t]{{0,3}}+(?:{ASK_LABEL.pattern}|(?i:{BOILERPLATE.pattern}))")
+# How labels and phrases begin, by their first two letters: by these, nearly all lines are passed over quickly.
+_PAIRS = {
+    "a": "cu", "b": "a", "c": "o", "d": "o", "f": "ir", "g": "i", "i": "n", "m": "y", "o": "t", "p": "rey", "r": "e",
+    "s": "po", "t": "ha", "u": "s", "v": "r", "w": "i", "y": "o",
+}  # fmt: skip
+_MAY_BEGIN = "|".join(
+    (r"[#*Qq]|[^\x00-\x7f]", *(rf"[{a}{a.upper()}][{b}{b.upper()}\x80-\U0010ffff]" for a, b in _PAIRS.items()))
+)
+LABEL_LINE = LinePattern(rf"[ \t]{{0,3}}+(?={_MAY_BEGIN})(?:{ASK_LABEL.pattern}|(?i:{BOILERPLATE.pattern}))")
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
 _DOCUMENT_LINE = re.compile(r"[ \t]{2,}|[ \t]*[<>{}()\[\]|#*=\"`/]|.*[{}();>]\Z|if .*:\Z")
 _VERBS = tuple(FAMILIES[name] for name in ("summary", "translate", "rewrite"))

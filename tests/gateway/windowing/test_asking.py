@@ -1,8 +1,11 @@
 """The search text of a message: the question, and nothing of the document next to it."""
 
+import re
+
 import pytest
 
-from gateway.windowing.asking import bare, is_decisive, is_personal, search_text
+from gateway.windowing.asking import LABEL_LINE, bare, is_decisive, is_personal, search_text
+from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE
 
 
 def _search(text: str, *spans: str, loose: bool = True) -> str:
@@ -65,3 +68,22 @@ def test_personal_paragraphs_are_short() -> None:
 def test_nothing_to_search_with() -> None:
     assert search_text("", (), loose=True) == ""
     assert search_text("\n\n", ((0, 2),), loose=True) == ""
+
+
+@pytest.mark.parametrize(
+    "pattern, rest", [(ASK_LABEL, ":"), (BOILERPLATE, " the text above:"), (BOILERPLATE, " on this text,")]
+)
+def test_no_label_is_passed_over_for_its_first_letters(pattern: re.Pattern[str], rest: str) -> None:
+    words = {
+        form
+        for word in re.findall(r"[^\W\d_]+(?: [^\W\d_]+)*", pattern.pattern)
+        for form in (word, word.title(), word.upper())
+    }
+    labels = [
+        f"{before}{word}{rest}"
+        for word in words
+        for before in ("", "My ", "THE ", "Your ", "Final ", "User ", "## ", "**")
+        if pattern.match(word + rest)
+    ]
+    assert labels
+    assert [label for label in labels if pattern.match(label) and not LABEL_LINE.matches(label, 0)] == []
