@@ -28,8 +28,10 @@ _MAY_BEGIN = "|".join(
     (r"[#*Qq]|[^\x00-\x7f]", *(rf"[{a}{a.upper()}][{b}{b.upper()}\x80-\U0010ffff]" for a, b in _PAIRS.items()))
 )
 LABEL_LINE = LinePattern(rf"[ \t]{{0,3}}+(?={_MAY_BEGIN})(?:{ASK_LABEL.pattern}|(?i:{BOILERPLATE.pattern}))")
-SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？؟।])\s*")
-_DOCUMENT_LINE = re.compile(r"[ \t]{2,}|[ \t]*[<>{}()\[\]|#*=\"`/]|.*[{}();>]\Z|if .*:\Z")
+SENTENCE = re.compile(r"(?<=[.!?;\u037e])\s+|(?<=[。！？؟।])\s*")
+_DOCUMENT_LINE = re.compile(
+    r"[ \t]{2,}|[ \t]*[<>{}()\[\]|#*=\"`/]|.*(?:[{}()>]|(?<![\u0370-\u03ff\u1f00-\u1fff]);)\Z|if .*:\Z"
+)
 _VERBS = tuple(FAMILIES[name] for name in ("summary", "translate", "rewrite"))
 
 

@@ -25,7 +25,11 @@ _WORDS = 300  # characters whose words and pairs of words count
 _POLITE = re.compile(
     r"^\W*(?:(?:please|pls|kindly|can you|could you|would you|will you|i(?:'d| would) like you to|i (?:want"
     r"|need) you to|help me"
-    r"|your (?:task|job) is to|in this task,?|you are given|bitte|por favor|s'il (?:vous|te) plaît|per favore"
+    r"|your (?:task|job) is to|in this task,?|you are given|kannst du(?: mir)?|können sie(?: mir)?|peux-tu"
+    r"|pou[vr][^\W\d_]+-vous"
+    r"|puoi|può|potresti|puedes?|podrías?|você pode|pode|poderia|kun je|kunt u|czy (?:możesz|mógłbyś|mogłabyś)|możesz"
+    r"|можешь|можете|не мог(?:ли|ла)? бы (?:вы|ты)|هل (?:يمكنك|تستطيع)|क्या आप|bạn có thể|bisakah (?:anda|kamu)"
+    r"|bitte|por favor|s'il (?:vous|te) plaît|per favore"
     r"|proszę|пожалуйста"
     r"|请你?|請你?|帮我|幫我)\b[\s,:]*)+",
     re.IGNORECASE,
@@ -50,13 +54,24 @@ _OCCURRENCES = re.compile(
     r"|\bhow (?:many times|often)\b[^.?]{0,40}\b(?:word|term|string|phrase)\b[^.?]{0,60}\b(?:occur\w*|used)\b"
     r"|\b(?:count|number of)\b[^.?]{0,40}\b(?:occurrences|mentions|appearances)\b"
     r"|\bwie oft\b[^.?]{0,80}\b(?:erwähnt|genannt|vorkommt|auftaucht)\b"
+    r"|\bhoe vaak\b[^.?]{0,80}\b(?:voorkomt|voorkomen|genoemd|vermeld)\b"
     r"|\bcombien de fois\b[^.?]{0,80}\b(?:mentionn|appara[iî])"
-    r"|\bcu[aá]ntas veces\b[^.?]{0,80}\b(?:menciona|aparece)"
-    r"|(?:出现|提到|提及|出現)了?(?:几|多少|幾)次|何回.{0,12}(?:登場|出て|言及)",
+    r"|\bcu[aá]ntas veces\b[^.?]{0,80}\b(?:mencion|aparec|nombra)"
+    r"|\bquantas vezes\b[^.?]{0,80}\b(?:mencion|aparec|citad)"
+    r"|\bquante volte\b[^.?]{0,80}\b(?:menzion|compar|appar|citat|nominat)"
+    r"|\bile razy\b[^.?]{0,80}\b(?:pojawia|występuj|wspomn|wymieni)"
+    r"|\bсколько раз\b[^.?]{0,80}\b(?:встреча|упомина|упомян|появля)"
+    r"|\bkaç (?:kez|kere|defa)\b[^.?]{0,40}\b(?:geç(?:iyor|er|tiğ)|an[ıi]l)"
+    r"|(?:xuất hiện|nhắc (?:đến|tới))[^.?]{0,40}bao nhiêu lần|bao nhiêu lần[^.?]{0,40}(?:xuất hiện|nhắc)"
+    r"|\bberapa kali\b[^.?]{0,80}\b(?:muncul|disebut)"
+    r"|كم مرة (?:وردت?|ذ[ُ]?كرت?|تكررت?|ظهرت?)|(?:शब्द|नाम|ज़िक्र|उल्लेख)[^।?]{0,60}कितनी बार"
+    r"|몇 ?번(?:이나)? ?(?:나오|나왔|등장|언급|사용)"
+    r"|(?:出现|提到|提及|出現)了?(?:几|多少|幾)次|何回.{0,12}(?:登場|出て|出現|言及)",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w'’.-]*|\b[A-Z]{2,}\d*\b|\b[A-Za-z]*\d[\w-]*\b")
 _QUOTED = re.compile(r"[\"“”„«»「」『』《》`]")
+_QUOTE = re.compile(r"(?<=\w )[\"“«《„][^\"”»》“\n]{1,200}[\"”»》“](?=[,:])")  # a title in a source clause
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？]")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
 _LINE = 200  # characters
@@ -140,7 +155,7 @@ def _core(text: str) -> str:
 
 
 def _families(text: str, core: str) -> Iterator[str]:
-    whole, asked, lead = text.lower(), core.lower(), core[:_LEAD].lower()
+    whole, asked, lead = _QUOTE.sub(" ", text).lower(), core.lower(), core[:_LEAD].lower()
     for name, family in FAMILIES.items():
         if family.found(asked if name in ("this_text", "narrow") else whole):
             yield name
@@ -154,7 +169,7 @@ def _families(text: str, core: str) -> Iterator[str]:
 def _form(text: str, core: str, length: int) -> Iterator[str]:
     if match := _WH.match(core):
         yield f"opens: {match[1].lower()}"
-    if QUESTION_START.match(core) or UNSPACED_QUESTION.search(text[:_WORDS]):
+    if QUESTION_START.match(core) or UNSPACED_QUESTION.search(core[:_WORDS]):
         yield "opens as a question"
     if QUESTION_MARK.search(text[-_TAIL:]):
         yield "question mark"
@@ -178,7 +193,7 @@ def _specific(text: str) -> dict[str, float]:
 
 def _combinations(found: dict[str, float]) -> Iterator[str]:
     tasks = [task for task in _TASKS if task in found]
-    narrow = [name for name in ("narrow", "said", "part", "quoted") if name in found]
+    narrow = [name for name in ("narrow", "said", "part", "quoted", "done", "deed") if name in found]
     if tasks:
         yield "task"
         yield from (

@@ -45,9 +45,10 @@ FAMILIES = {
         r"|shorter version\b|zusammenfass\w*|fass\w*\b.{0,80}\bzusammen|kürze\b|protokoll\b|résum\w+|synthèse"
         r"|compte rendu|resum[aeioí]\w*|síntesis|riassu\w+|sintesi|samenvat\w*|vat\b.{0,60}\bsamen|sammanfatt\w*"
         r"|sammenfat\w*|sammendrag|op?psummer\w*|yhteenveto\w*|tiivist\w*|streś[cć]\w*|streszcz\w*|podsumuj\w*"
-        r"|shrň\w*|souhrn\w*|összefoglal\w*|foglal\w*\b.{0,20}össze|rezum\w*|özet\w*|(?:me)?ringkas\w*|rangkum\w*"
+        r"|shrň\w*|souhrn\w*|összefoglal\w*|foglal\w*\b.{0,20}össze|rezum\w*|özet\w*|(?:me)?ringkas\w*"
+        r"|(?:me)?rangkum\w*"
         r"|резюм\w*|обобщ\w*|суммир\w*|перескаж\w*|подытож\w*|підсум\w*",
-        r"tóm tắt|περίληψη|συνόψισ\w*|кратк\w+ (?:излож|содерж|переска)\w*|لخص|تلخيص|ملخص|خلاصه|סכם|תקציר|סיכום"
+        r"tóm tắt|περίληψη|συνόψισ\w*|кратк\w+ (?:излож|содерж|переска)\w*|لخ\u0651?ص|تلخيص|ملخص|خلاصه|סכם|תקציר|סיכום"
         r"|सारांश|संक्षेप|สรุป|总结|總結|摘要|概括|概述|归纳|歸納|要点|纪要|核心|要約|まとめ|概要|議事録|요약"
         r"|정리해",
     ),
@@ -57,9 +58,17 @@ FAMILIES = {
         r"заголов\w*|标题|標題|題目|关键词|關鍵詞|主题|タイトル|제목|عنوان",
     ),
     "translate": Family(
-        r"translat\w*|übersetz\w*|tradui\w*|tradu[ctz]\w*|vertaal\w*|översätt\w*|overs[æe]t\w*|käännä\w*|přelož\w*"
-        r"|prelož\w*|fordít\w*|çevir\w*|dịch\b|terjemah\w*|перевед\w*|перевод\w*|переклад\w*",
+        r"translat\w*|übersetz\w*|tradui\w*|tradu[crtz]\w*|tradu\b|vert(?:aal|al)\w*|översätt\w*|overs[æe]t\w*"
+        r"|käännä\w*|přelož\w*"
+        r"|prelož\w*|fordít\w*|çevir\w*|dịch\b|(?:men?)?t?erjemah\w*|перевед\w*|перевод\w*|переклад\w*",
         r"tłumacz\w*|μετάφρασ\w*|ترجم|תרגם|अनुवाद|แปล|翻译|翻譯|译成|譯成|翻訳|訳して|번역",
+    ),
+    "into_language": Family(
+        r"(?:in)?to (?:the )?(?:\w+ )?(?:english|german|french|spanish|italian|portuguese|dutch|polish|russian"
+        r"|ukrainian|chinese"
+        r"|mandarin|japanese|korean|arabic|persian|farsi|hebrew|hindi|bengali|tamil|urdu|turkish|vietnamese"
+        r"|indonesian|thai"
+        r"|swedish|danish|norwegian|finnish|czech|greek|latin|hungarian|romanian|swahili)\b",
     ),
     "rewrite": Family(
         r"re-?writ\w*|rephras\w*|paraphras\w*|reword\w*|proof-?read\w*|gramma\w*|punctuat\w*|spelling\b|typos?\b"
@@ -68,8 +77,15 @@ FAMILIES = {
         r"|add (?:\w+ )?(?:comments|type hints|docstrings|punctuation)|port (?:this|the)\b|clean up\b|anonymi[sz]e"
         r"|merge\b|synthesi[sz]e|retell\b|continue the\b|umschreib\w*|schreibe?\b.{0,60}\bum\b|formulier\w*"
         r"|korrigier\w*|verbesser\w*|réécri\w*|reformul\w*|corrig\w*|corregg\w*|corrij\w*|reescri?b?\w*|riscriv\w*"
-        r"|herschrijf\w*|skriv om\b|przepisz\w*|popraw\w*|oprav\w*|перепиш\w*|исправ\w*|отредакт\w*",
-        r"صحح|أعد صياغة|改写|改寫|润色|潤色|校对|校對|修改|纠正|重写|错别字|書き直|校正|添削|言い換え|교정|고쳐"
+        r"|lies\b.{0,60}\bkorrektur|korrekturles\w*|überarbeit\w*|umformulier\w*|relis(?:ez)?\b|rileggi\b|revis[ae]\b"
+        r"|ortho?gra\w*|ortografi\w*|ortografía|gram[aá]ti\w*|verbeter\w*|her(?:schrijf|schrijv|formule)\w*|skriv om\b"
+        r"|przepisz\w*|napisz\b.{0,60}\bod nowa|pisowni\w*|gramatyk\w*|przeredag\w*|popraw\w*|oprav\w*"
+        r"|yeniden yaz\w*|düzelt\w*|yazım (?:hata|yanlış)\w*|dil bilgisi|imla\b|viết lại|sửa (?:lại|lỗi)|chính tả"
+        r"|ngữ pháp|tulis ulang|ejaan\b|tata bahasa|perbaiki\b|parafras\w*|перепиш\w*|исправ\w*|отредакт\w*"
+        r"|переформулир\w*|вычита\w*|орфограф\w*|пунктуац\w*|грамматик\w*",
+        r"صح\u0651?ح |أعد (?:صياغة|كتابة)|دق\u0651?ق |تدقيق|إملائي|दोबारा लिख|फिर से लिख|वर्तनी|व्याकरण|सुधारि|सुधारें"
+        r"|改写|改寫|润色|潤色|校对|校對|修改|纠正|重写|错别字|语法|拼写|書き直|校正|添削|言い換え|文法|교정"
+        r"|고쳐|맞춤법|다시 ?(?:써|작성)|바꿔 ?써"
         r"|다듬",
     ),
     "extract": Family(
@@ -81,8 +97,9 @@ FAMILIES = {
     "all": Family(
         r"(?:all|every|everything|each|whole|entire|entirely|any|complete|full|throughout|from beginning to end)\b"
         r"|alle[rsnm]?\b|jede[rsnm]?\b|ganze[nrs]?\b|tou(?:s|tes?)\b|tod[oa]s?\b|tutt[ieoa]\b|alla\b|kaikki\b"
-        r"|wszystki\w+|všechn\w+|összes\b|toate?\b|όλ[αεου]\w*|جميع|كل\b|همه\b|כל\b|tüm\b|semua\b|все[хмй]?\b|всё\b|усі\b",
-        r"tất cả|सभी|ทั้งหมด|所有|全部|全文|整(?:篇|体|體)"
+        r"|(?:ge)?hele\b|inter[oa]\b|wszystki\w+|všechn\w+|összes\b|toate?\b|όλ[αεου]\w*|جميع|كل\b|همه\b|כל\b"
+        r"|tüm\w*|bütün\b|semua\b|seluruh\b|все[хмй]?\b|весь\b|всё\b|усі\b",
+        r"tất cả|toàn bộ|सभी|पूर[ेा] |كافة|ทั้งหมด|所有|全部|全文|整(?:篇|体|體)"
         r"|每(?:个|個|一|条|段|句|位|人)|すべての|全ての|全文|各(?:段|章|人|月|行|自)|모든|전체",
     ),
     "overall": Family(
@@ -101,12 +118,18 @@ FAMILIES = {
     ),
     "count": Family(
         r"count\b|how many times\b|number of (?:times|occurrences)\b|occurrences?\b|average\b|add up\b|zähle?\b"
-        r"|compte[rz]?\b|cuenta\b|conta\b",
-        r"сосчитай|посчитай|统计|統計|数えて|次数|세어",
+        r"|compte[rz]? (?:combien|les?\b|tou)|combien de fois\b|cuenta (?:cu[aá]nt|las?\b|los\b|tod)|cuántas veces\b"
+        r"|conta (?:quant|le\b|gli\b|i\b|as\b|os\b|tod)|conte (?:quant|as\b|os\b|tod)|quan(?:te volte|tas vezes)\b"
+        r"|wie oft\b|hoe vaak\b|tel (?:hoe|alle|het|de)\b|policz\w*|zlicz\w*|ile razy\b|kaç (?:kez|kere|defa)\b"
+        r"|đếm\b|bao nhiêu lần|hitung\w*|berapa kali\b",
+        r"сосчита\w*|посчита\w*|подсчита\w*|сколько раз\b|كم مرة|عدد مرات|احسب|गिनि|गिनो|गिनें|कितनी बार"
+        r"|统计|統計|几次|多少次|幾次|数えて|何回|次数|세어|몇 ?번",
     ),
     "compare": Family(
-        r"compar\w*|contrast\b|diff(?:er)?\b|differences? between\b|vergleich\w*|srovnej|porównaj",
-        r"сравни\w*|比较|比較|비교",
+        r"compar\w*|contrast\b|diff(?:er)?\b|differences? between\b|vergleich\w*|vergelijk\w*|confront\w*"
+        r"|srovne?j|porówn\w*"
+        r"|karşılaştır\w*|so sánh|(?:mem|per)?banding\w*",
+        r"сравни\w*|сопостав\w*|قارن|مقارنة|तुलना|比较|比較|对比|對比|비교",
     ),
     "create": Family(
         r"(?:write|generate|create|make|draft|compose|produce|prepare|turn|give|provide)\b|schreibe?\b|erstelle?\b"
@@ -114,9 +137,11 @@ FAMILIES = {
         r"写|寫|生成|作成|書いて|써 ?줘|작성",
     ),
     "this_text": Family(
-        r"(?:this|these|the|following|above|below|given|my|whole|entire|previous|past|provided"
-        r"|aforementioned)\s+(?:\w+\s+)?@n@\b"
-        r"|@n@ (?:below|above)\b|the (?:following|above|below)\b|this\b(?=\W*$)"
+        rf"(?<!\bin )(?<!\bof )(?:this|these|the|following|above|below|given|my|whole|entire|previous|past|provided"
+        rf"|aforementioned)\s+(?:\w+\s+)?{_TEXT_NOUN}\b"
+        r"(?! (?:about|on|that|which|where|regarding)\b)"
+        rf"|{_TEXT_NOUN} (?:below|above)\b"
+        r"|the (?:following|above|below)\b|this\b(?=\W*$)"
         r"|(?:dies(?:e[rsnm]?)?|de[nmr]|das) (?:\w+ )?(?:text|dokument|artikel)\b"
         r"|(?:ce|cet|cette|le|l[’'])\s*(?:texte|document|article)"
         r"|(?:este|el|lo) (?:texto|documento|artículo|siguiente)|(?:o|este) (?:texto|artigo)"
@@ -126,7 +151,8 @@ FAMILIES = {
         r"|文章を|記事|段落|이 글|문서",
     ),
     "narrow": Family(
-        r"(?:about|regarding|concerning|related to|relating to|with respect to|towards?|on the (?:topic|subject"
+        r"(?:(?<!is )about|regarding|concerning|related to|relating to|with respect to|towards?|on the (?:topic"
+        r"|subject"
         r"|question) of)\b"
         r"|over\b|über\b|zum\b|sobre\b|à propos|про\b|о\b",
         r"关于|有关|について|에 대해|เกี่ยวกับ",
@@ -143,24 +169,55 @@ FAMILIES = {
         r"|season|order|invoice|user|version|article)\s*(?:no\.?\s*)?[#№]?\d"
         r"|(?:first|second|third|fourth|last|next) (?:paragraph|section|sentence|part|chapter|page|line|row|item"
         r"|one|option|question|answer|step|clause|table|message|query|study|recipe)s?\b"
+        r"|the (?:sentence|paragraph|section|clause|part|chapter|line|word|title|remark|quote|message) (?:about"
+        r"|on|in|of"
+        r"|that|which|where|with|regarding|beginning|starting)\b"
         r"|(?:erste|zweite|dritte|letzte)[rsnm]?\b",
         r"第.{1,3}(?:章|节|条|项|段|回|个|の|案)",
     ),
     "answer": Family(
         r"answer(?:ing|s)?\b|questions?\b|q:|correct answer\b|tell me\b|find (?:the|out)\b"
-        r"|which (?:function|line|file|class|method)\b|context\b|passage\b|according to\b|based on\b"
+        r"|wh(?:ich|at) (?:function|line|file|class|method)s?\b|which of (?:these|the|those)\b|where in (?:this"
+        r"|the)\b|context\b|passage\b|according to\b|based on\b"
         r"|given (?:this|the|a)\b",
         r"回答|答案|告诉|教えて",
+    ),
+    "crowd": Family(
+        r"(?:guests?|customers?|clients?|reviewers?|users|visitors|commenters|respondents|readers|buyers|tenants"
+        r"|employees|attendees)\b(?:[’']s?)?\s(?:[\w’']+ ){0,4}(?:say(?:ing)?|said|think|thought|feel|felt|rate[ds]?"
+        r"|rating|describe[ds]?|liked?|dislike[ds]?|complain\w*|praise[ds]?|opinions?|feedback|comments?|reactions?"
+        r"|react\w*|impressions?|reviews?|satisf\w*|experience[ds]?)\b"
+        r"|(?:reviews|feedback|reactions|comments|complaints) (?:about|on|of|from|regarding|related to|concerning)\b"
+        r"|according to (?:the |most )?(?:guests|customers|reviewers|users|reviews|visitors)\b"
+        r"|(?:gäste|kunden|nutzer|besucher)\b.{0,40}\b(?:sagen|meinen|finden|bewerten|urteilen|denken|zufrieden)"
+        r"|(?:clients|utilisateurs|voyageurs)\b.{0,40}\b(?:pensent|disent|trouvent|jugent|satisfaits)"
+        r"|(?:clientes|usuarios|huéspedes|usuários|hóspedes)\b.{0,40}\b(?:opinan|dicen|piensan|valoran|acham|dizem)",
+        r"(?:顾客|客人|用户|客户|住客|顧客|網友|网友).{0,8}(?:评价|怎么看|反馈|意见|看法|評價|感想)|口コミ|후기",
+    ),
+    "relation": Family(
+        r"relationships? (?:between|of|with)\b|relate to (?:each other|one another)\b"
+        r"|(?:significance|importance|role|symbolism|meaning) of\b.{0,80}\b(?:story|novel|book|play|poem|film)\b",
+    ),
+    "deed": Family(
+        r"(?:purchas\w*|buy|sell|bookings?|book (?:a|an|the|me|my|us|it|that)\b(?! (?:about|into))|reserv(?:e|ations?)"
+        r"|cancel\w*|(?:place|placing) (?:an?|the|my) \w*\s?order|orders? for|refund\w*|shares|stocks?|flights?"
+        r"|credit card|invoice|ticket|itinerary|log(?:ged)? ?in(?:to)?\b|go ahead|proceed|dispatch|send|post|tweet)\b",
+    ),
+    "done": Family(
+        r"(?:is|are|was|were|been|be|being|an?|the) (?:\w+ ){0,2}(?:translated|rewritten|paraphrased|summari[sz]ed"
+        r"|shortened|converted|compared|listed|classified|counted|extracted|simplified|revised|corrected|merged)\b",
     ),
     "code_search": Family(
         r"python\b|java(?:script)?\b|numpy\b|pandas\b|dataframe\b|lambda\b|regex\b|dict(?:ionary)?\b|array\b"
         r"|string\b|how to\b",
     ),
     "issue": Family(
-        r"traceback\b|expected\b|bug\b|version\b|reproduce\b|error\b|exception\b|which function has to\b",
+        r"traceback\b|expected\b|fails?\b|instead of\b|raise[sd]?\b|regression\b|bug\b|version\b|reproduce\b"
+        r"|error\b|exception\b|which function has to\b",
     ),
     "about what": Family(
-        r"what(?: is| are| was| were|[’']s) (?:this|these|the|it)\b[^?]{0,40}\babout\b|worum geht\b|de quoi (?:parle"
+        r"what(?: is| are| was| were|[’']s) (?:this|these|the|it)\b[^?]{0,40}\babout\b|what (?:this|these"
+        r"|the) (?:\w+ ){1,3}(?:is|are) about\b|worum geht\b|de quoi (?:parle"
         r"|traite)|de qué trata"
         r"|sobre o que\b|di cosa parla|waar gaat\b|vad handlar|o czym\b|o čem\b|despre ce\b|ne hakkında\b"
         r"|what (?:happens|happened|becomes?) (?:in|to|of)\b[^?]{0,60}\b(?:story|book|text|novel|film)\b"

@@ -25,14 +25,16 @@ _QUESTION_WORDS = (
     r"|хто|що|коли|чому|як|який|яка|скільки|kto|kiedy|gdzie|dlaczego|jak|jaki[ea]?|któr[yae]|ile|kdo|kdy|kde|proč"
     r"|jaký|který|kolik|ποι[οαόάέουςη]\w*|πότε|πού|γιατί|πώς|πόσ\w+|τι"
     r"|kim|nerede|neden|niçin|nasıl|hangi|kaç|mikor|hol|miért|hogyan|melyik|hány|gì|nào|đâu|tại sao|vì sao"
-    r"|bao nhiêu|thế nào|siapa|apa|kapan|di mana|mengapa|kenapa|bagaimana|berapa",
+    r"|bao nhiêu|thế nào|ai(?= (?:đã|là|sẽ|đang|được|có|phải)\b)|khi nào|czy|siapa|apa|kapan|di mana|mengapa"
+    r"|kenapa|bagaimana|berapa",
     # Arabic, Persian, Hebrew
     r"من|ما|متى|أين|لماذا|كيف|كم|هل|ماذا|أي|چه|کی|کجا|چرا|چگونه|کدام|מי|מה|מתי|איפה|למה|מדוע|איך|כמה|האם",
 )
 _QUESTION_UNSPACED = (
     "什么|甚麼|什麼|谁|誰|哪|几|幾|多少|为什么|為什麼|为何|為何|怎么|怎麼|怎样|如何|是否|吗|嗎|呢$"
     "|何|どこ|どれ|どの|どう|なぜ|いつ|いくつ|いくら|ですか|ますか|か。?$|でしょう"
-    "|누구|무엇|언제|어디|왜|어떻게|몇|얼마|어느|무슨|입니까|나요|까요"
+    "|누구|누가(?!복음)|무엇|뭐|뭘|언제|어디|왜(?=[ ?요])|어떻게|몇|얼마|어느|무슨|[습입합됩]니까|니까\\W*$"
+    "|나요|까요|[은는인]가요?\\W*$"
     "|ใคร|อะไร|เมื่อใด|เมื่อไ|ที่ใด|ที่ไหน|ทำไม|อย่างไร|กี่|เท่าใด|เท่าไ|ใด|ไหม|หรือไม่"
     "|क्या|कौन|कब |कहाँ|कहां|क्यों|कैसे|कितन|किस"
 )
@@ -50,34 +52,56 @@ _REQUEST_WORDS = (
     r"|instructions?"
     r"|bitte|nenne?|erkläre?|beschreibe?|fasse|schreibe?|übersetze?|liste|antworte?|finde|gib|zeige?|vergleiche?"
     r"|s'il (?:vous|te) plaît|veuillez|explique[zr]?|résume[zr]?|traduis(?:ez)?|liste[zr]?|réponde?[zs]?"
-    r"|donne[zr]?|décri\w+"
+    r"|donne[zr]?|décri\w+|réécri\w+|relis(?:ez)?|corrige[zr]?|reformule[zr]?|rédige[zr]?"
+    r"|compte[zr]?(?= (?:combien|les?|tou))"
+    r"|compare[zr]?|di(?:s|tes)-moi|peux-tu|pouvez-vous|fais|faites"
+    r"|lies(?= (?:bitte|mein|den|die|das|dies))|korrigiere?|zähle?|formuliere?|überarbeite?|verbessere?|erstelle?"
+    r"|sag(?:en sie)?(?= (?:mir|bitte|uns))"
     r"|por favor|explica|resume|resuma|traduce|traduz\w*|lista|responde|escribe|escreva|describe|dime|diga"
-    r"|encuentra"
-    r"|per favore|spiega|riassumi|traduci|elenca|rispondi|scrivi|descrivi|si us plau|resumeix|tradueix"
-    r"|alsjeblieft|graag|vat|vertaal|leg uit|vänligen|sammanfatta|översätt|förklara|lütfen|özetle\w*|çevir\w*"
+    r"|encuentra|haz(?:me)?|reescribe|revis[ae]|cuenta(?= (?:cu[aá]nt|las?|los|tod))|compara|enumera|reescreva|corrija"
+    r"|con(?:te|ta)(?= (?:quant|as|os|tod|le|gli|tutt))|faça|faz"
+    r"|per favore|spiega|riassumi|traduci|elenca|rispondi|scrivi|descrivi|riscrivi|rileggi|correggi|confronta"
+    r"|dimmi|fai|fammi|puoi|si us plau|examina|fes|resumeix|tradueix"
+    r"|alsjeblieft|graag|vat|vertaal|leg uit|tel(?= (?:hoe|alle|het|de|hoeveel))|controleer|vergelijk"
+    r"|herschrijf|corrigeer|zeg"
+    r"|noem|geef|maak|kun je|vänligen|sammanfatta|översätt|förklara|lütfen|özetle\w*|çevir\w*"
     r"|açıkla\w*"
-    r"|proszę|streść|podsumuj|przetłumacz|wyjaśnij|odpowiedz|prosím|shrň\w*|přelož\w*|vă rog|rezumă|rezumați"
+    r"|proszę|napisz|sprawdź|policz|porównaj|powiedz|zrób|popraw|wypisz|przepisz|streść|podsumuj|przetłumacz"
+    r"|wyjaśnij|odpowiedz|prosím|shrň\w*|přelož\w*|vă rog|rezumă|rezumați"
     r"|tradu\w*"
-    r"|hãy|vui lòng|tóm tắt|dịch|giải thích|tolong|ringkas\w*|terjemah\w*|jelaskan|kérlek|foglald",
+    r"|hãy|vui lòng|tóm tắt|dịch|giải thích|viết lại|sửa|đếm|so sánh|liệt kê|cho (?:tôi|mình|em) biết|tolong"
+    r"|tulis|periksa"
+    r"|hitung|bandingkan|buat(?:kan)?|sebutkan|perbaiki|beri tahu|ringkas\w*|terjemah\w*|jelaskan|kérlek|foglald",
     r"пожалуйста|ответь\w*|объясни\w*|перечисли\w*|назови\w*|напиши\w*|найди\w*|переведи\w*|кратко|опиши\w*"
-    r"|резюм\w+"
+    r"|резюм\w+|провер(?:ь|ьте)|посчита\w*|подсчита\w*|сравни\w*|скажи\w*|сделай\w*|перепиши\w*|исправь\w*|составь\w*"
     r"|будь ласка|поясни\w*|переклади\w*|παρακαλώ|εξήγησε|περίληψη|μετάφρασε|απάντησε",
 )
 _REQUEST_UNSPACED = (
     # anywhere in a sentence: forms of politeness
     "(?<![邀申宴聘提])请(?!求|愿)|(?<![邀申宴聘提])請(?!求|願)|帮我|幫我|告诉我|告訴我"
-    "|ください|下さい|なさい|してほしい|教えて|してくれ|주세요|주십시오|하시오|하세요|해줘|알려|โปรด|กรุณา|ช่วย"
-    "|कृपया|बताइए|बताएं|कीजिए|करें|يرجى|من فضلك|لطفا|בבקשה"
+    "|ください|下さい|なさい|してほしい|教えて|してくれ|주세요|주십시오|하시오|하세요|줘(?:요)?\\W*$|해라\\W*$"
+    "|알려|โปรด|กรุณา|ช่วย"
+    "|कृपया|बताइए|बताएं|बताओ|कीजिए|करें|दीजिए|लिखिए|लिखें|बनाइए|बनाएं|गिनिए|सुधारिए|समझाइए"
+    "|يرجى|من فضلك|لطفا|בבקשה"
+    # at its end: verbs of languages that put them there
+    "|(?:özetle|çevir|düzelt|karşılaştır|listele|açıkla|söyle|\\byaz|[ıiuü] say)(?:y?[iıuü]n(?:[iıuü]z)?)?\\W*$"
+    "|(?:して|直して|書いて|数えて|挙げて|まとめて)\\W*$"
     # at its beginning: bare verbs
     "|^\\W*(?:总结|總結|概括|概述|简述|翻译|翻譯|列出|列举|提取|回答|解释|解釋|说明|說明|根据|根據|基于|改写"
-    "|比较|分析|描述|找出"
+    '|比较|对比|分析|描述|找出|校对|润色|统计(?=一下|出|每|各|所有|文|全|这|该|[“「"])'
     "|将|把|给出|以下|下記|次の|用中文|用英文|要約|翻訳|สรุป|แปล|อธิบาย|ตอบ|สร้าง|จง|सारांश|अनुवाद"
-    "|لخص|ترجم|اشرح|أجب|اذكر|اكتب|خلاصه|ترجمه|توضیح|סכם|תרגם|הסבר|כתוב)"
+    "|لخ\u0651?ص|ترجم|اشرح|أجب|اذكر|اكتب|أعد|دق\u0651?ق|صح\u0651?ح|قارن|احسب|أخبرني|خلاصه|ترجمه|توضیح|סכם|תרגם"
+    "|הסבר|כתוב)"
 )
-QUESTION_MARK = re.compile(r"[?？؟⁇՞፧]|;\s*$|;(?=\s*$)")
+# The Greek question mark is typed as an ASCII semicolon: it asks at the end of a line that begins in Greek.
+QUESTION_MARK = re.compile(
+    r"[?？؟⁇՞፧\u037e]"
+    r"|^(?:[^\w\n]"
+    r"|\d)*(?=[\u0370-\u03ff\u1f00-\u1fff])(?=[^\n]*[\u0370-\u03ff\u1f00-\u1fff]{2})[^\n={}<>]*;[ \t\r\"”»*_)]*$",
+    re.MULTILINE,
+)
 QUESTION_START = re.compile(rf"^\W*(?:{'|'.join(_QUESTION_WORDS)})\b", re.IGNORECASE)
 UNSPACED_QUESTION = re.compile(_QUESTION_UNSPACED)
-REQUEST = re.compile(rf"\b(?:{'|'.join(_REQUEST_WORDS)})\b", re.IGNORECASE)
 REQUEST_START = re.compile(
     rf"^\W*(?:(?:so|now|then|and|also|first|finally|hi|hello|hey)\b\W*)?(?:{'|'.join(_REQUEST_WORDS)})\b", re.IGNORECASE
 )
@@ -118,15 +142,24 @@ BOILERPLATE = re.compile(
 )
 
 
+_END = 40  # characters looked at where only a sentence's end counts
+_CODE_LINE = 300
+# `return total;`, `using System;`: verbs of requests are words of programming languages too
+_CODE = re.compile(r"\s*\w+(?:\s+\S+|[^;\n]*[=(){}\[\]<>+*/&|\\][^;\n]*)\s*;\s*\Z")
+_EXCLAMATION = re.compile(r"\W*what an? [^?]*!\W*\Z", re.IGNORECASE)
 _STATEMENT_END = re.compile(r"(?<![かかね吗嗎呢])[.。:,;]\W*$")
 
 
 def asks_strongly(sentence: str) -> bool:
     """Whether a line or sentence evidently asks or instructs, in any of the languages of the tables."""
-    if ASK_LABEL.match(sentence.lstrip()) or QUESTION_MARK.search(sentence) or REQUEST_START.match(sentence):
+    if ASK_LABEL.match(sentence.lstrip()) or QUESTION_MARK.search(sentence):
+        return True
+    if REQUEST_START.match(sentence) and not (len(sentence) <= _CODE_LINE and _CODE.match(sentence)):
         return True
     if not sentence.isascii() and UNSPACED_REQUEST.search(sentence):
         return True
-    if _STATEMENT_END.search(sentence):  # "When the war ended, he left." opens like a question and is none
+    if _STATEMENT_END.search(sentence[-_END:]) or _EXCLAMATION.match(
+        sentence
+    ):  # "When the war ended, he left." opens like a question and is none
         return False
     return bool(QUESTION_START.match(sentence) or (not sentence.isascii() and UNSPACED_QUESTION.search(sentence)))

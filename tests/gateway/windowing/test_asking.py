@@ -6,6 +6,7 @@ import pytest
 
 from gateway.windowing.asking import LABEL_LINE, bare, is_decisive, is_personal, search_text
 from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE
+from tests.gateway.windowing import sentences
 
 
 def _search(text: str, *spans: str, loose: bool = True) -> str:
@@ -57,6 +58,16 @@ def test_a_span_beside_marked_documents_is_taken_whole() -> None:
 def test_turns_of_a_chat_are_decisive_only_with_a_question() -> None:
     assert not is_decisive("Ana: please come")
     assert is_decisive("Ana: can you come?")
+
+
+@pytest.mark.parametrize("language", sentences.WHOLE)
+def test_questions_and_requests_of_every_language_are_decisive(language: str) -> None:
+    assert [s for s in sentences.WHOLE[language] + sentences.LOOKUP[language] if not is_decisive(s)] == []
+
+
+def test_a_greek_question_above_the_last_is_no_line_of_code() -> None:
+    text = "Πότε υπογράφηκε;\nΠοιος υπέγραψε;"
+    assert _search(text, text) == text
 
 
 def test_personal_paragraphs_are_short() -> None:

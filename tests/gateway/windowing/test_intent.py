@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.windowing.intent import features, model, needs_whole_context, whole_context_probability
+from tests.gateway.windowing import sentences
 
 WHOLE = {
     "en": [
@@ -136,6 +137,18 @@ def test_look_ups_are_recognised(language: str) -> None:
     assert [r for r in LOOKUP[language] if needs_whole_context(r)] == []
 
 
+@pytest.mark.parametrize("language", sentences.WHOLE)
+def test_summarise_translate_rewrite_proofread_count_and_compare_need_all(language: str) -> None:
+    assert len(sentences.WHOLE[language]) == 6
+    assert [r for r in sentences.WHOLE[language] if not needs_whole_context(r)] == []
+
+
+@pytest.mark.parametrize("language", sentences.WHOLE)
+def test_who_when_what_why_and_where_are_look_ups(language: str) -> None:
+    assert len(sentences.LOOKUP[language]) >= 5
+    assert [r for r in sentences.LOOKUP[language] if needs_whole_context(r)] == []
+
+
 def test_long_prompt_templates_are_whole() -> None:
     prompt = (
         "# IDENTITY\n\nYou are an expert in podcasts.\n\n# STEPS\n\n- Listen to all of it.\n- Note ideas.\n\n"
@@ -157,6 +170,34 @@ def test_a_bug_report_is_a_look_up() -> None:
         + "\nWhich function has to be changed?"
     )
     assert not needs_whole_context(report)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "What do the guests think of the service?",
+        "Summarise the reviewers' comments on the seats and the sound.",
+        "How do tenants rate the lifts?",
+        "Describe the relationship between Elsa and the gardener.",
+        "What is the significance of the ring in the novel?",
+    ],
+)
+def test_what_many_say_and_how_people_relate_needs_all_of_the_text(request_text: str) -> None:
+    assert needs_whole_context(request_text)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "Place an order for 20 shares of Initech, then send me the invoice.",
+        'In the paper "Abstractive Summarization of Trials": which baseline is used?',
+        "Which of these functions merges two dictionaries?",
+        "Into which languages was the novel translated?",
+        "What did guest Anna Berg say about the lift?",
+    ],
+)
+def test_words_of_a_task_alone_make_no_whole_document_request(request_text: str) -> None:
+    assert not needs_whole_context(request_text)
 
 
 @given(st.text(max_size=3000))
@@ -184,7 +225,10 @@ def test_an_order_next_to_lines_of_the_document_counts() -> None:
         ("Wie oft wird der Kanzler erwähnt?", True),
         ("Combien de fois Paris apparaît-il ?", True),
         ("文中提到了几次巴黎？", True),
+        ("Сколько раз упоминается Париж?", True),
+        ("이 글에서 파리가 몇 번 언급되나요?", True),
         ("How often do side effects occur?", False),
+        ("Сколько раз Анна была в Париже?", False),
         ("How many times did Ann win the cup?", False),
     ],
 )

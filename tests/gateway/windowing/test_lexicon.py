@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from gateway.windowing.lexicon import (
@@ -58,13 +60,42 @@ def test_statements_and_data_do_not_ask(sentence: str) -> None:
     assert not asks_strongly(sentence)
 
 
-@pytest.mark.parametrize("sentence", ["Really?", "本当？", "حقا؟", "Πότε έφυγε;"])
+@pytest.mark.parametrize("sentence", ["Really?", "本当？", "حقا؟", "Πότε έφυγε\u037e", "a\u037e b"])
 def test_question_marks_of_other_scripts(sentence: str) -> None:
     assert QUESTION_MARK.search(sentence)
 
 
-def test_a_semicolon_within_a_sentence_is_no_question_mark() -> None:
-    assert not QUESTION_MARK.search("a; b! c.")
+@pytest.mark.parametrize("line", ["Πότε έφυγε;", "1. Η Άννα ήρθε;  ", "«Τι είναι το HTTP;»", "Χθες.\nΠότε έφυγε;\nOK"])
+def test_a_semicolon_ends_a_question_on_a_greek_line(line: str) -> None:
+    assert QUESTION_MARK.search(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["a; b! c.", "return total;", "λ(x);", 'String s = "γεια";', "the Greek word λόγος;", "Ήρθε; και έφυγε."]
+)
+def test_a_semicolon_elsewhere_is_no_question_mark(line: str) -> None:
+    assert not QUESTION_MARK.search(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["return total;", "    return a + b(c);", "using System.Text;", "What a day this was!"]
+)
+def test_statements_of_programs_and_exclamations_do_not_ask(line: str) -> None:
+    assert not asks_strongly(line)
+
+
+@pytest.mark.parametrize("line", ["Return the total at the end;", "Use British spelling throughout;"])
+def test_instructions_may_end_with_a_semicolon(line: str) -> None:
+    assert asks_strongly(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["αβ" + ";" * 60_000 + "x", "return " + "(" * 60_000, "1 " * 60_000, "é" + "줘 " * 60_000]
+)
+def test_long_lines_are_read_in_linear_time(line: str) -> None:
+    started = time.perf_counter()
+    asks_strongly(line)
+    assert time.perf_counter() - started < 5
 
 
 def test_a_question_word_counts_at_the_beginning_and_whole() -> None:
