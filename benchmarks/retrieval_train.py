@@ -30,6 +30,7 @@ TARGET = Path(retrieval.fusion.__file__).with_name("fusion.json")
 # Few positive examples (2,000) are easily learned by heart: shallow trees, large leaves, coarse thresholds, strong l2.
 DEPTH = 4
 TREES = 100
+SEEDS = (0, 1)  # forests that are averaged: what one learns by chance the other does not
 BINS = 64  # values a feature is told apart by
 NEGATIVES = 3.0  # weight of all negative examples against all positive ones
 SAMPLE = 0.5  # of the negative examples are looked at
@@ -75,8 +76,18 @@ def _spots(case: Case, evidence: str) -> Iterator[tuple[int, int, int]]:
             at = document.text.find(evidence, at + len(evidence))
 
 
-def train(examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
-    """Return the trees in their stored form."""
+def train(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return the trees in their stored form: forests from several seeds as one, which scores as their mean."""
+    forests = [_forest(examples, seed) for seed in SEEDS]
+    for tree in (tree for _, trees in forests for tree in trees):
+        tree["value"] = [round(value / len(SEEDS), 5) for value in tree["value"]]
+    base = sum(base for base, _ in forests) / len(SEEDS)
+    trees = [tree for _, trees in forests for tree in trees]
+    return {"command": COMMAND, "features": list(FEATURES), "base": round(base, 6), "trees": trees}
+
+
+def _forest(examples: Sequence[Example], seed: int) -> tuple[float, list[dict[str, list[Any]]]]:
+    """Return one forest: its log-odds before any tree, and its trees."""
     dice = np.random.default_rng(seed)
     sizes = Tally(e.case.source for e in examples)
     parts = [_weighted(e, 1.0 / sizes[e.case.source], dice) for e in examples]
@@ -91,8 +102,7 @@ def train(examples: Sequence[Example], seed: int = 0) -> dict[str, Any]:
     )  # fmt: skip
     model.fit(np.stack(binned, axis=1), positive, sample_weight=weight * len(weight) / weight.sum())
     trees = [_stored(tree.nodes, edges) for (tree,) in model._predictors]
-    base = float(model._baseline_prediction[0, 0])
-    return {"command": COMMAND, "features": list(FEATURES), "base": round(base, 6), "trees": trees}
+    return float(model._baseline_prediction[0, 0]), trees
 
 
 def _weighted(example: Example, weight: float, dice: np.random.Generator) -> tuple[Floats, Bools, Floats]:
@@ -126,7 +136,7 @@ def _stored(nodes: npt.NDArray[Any], edges: Sequence[Floats]) -> dict[str, list[
             feature[i] = int(node["feature_idx"])
             edge = edges[feature[i]][int(node["num_threshold"])]
             threshold[i] = float(f"{edge:.9g}")  # type: ignore[call-overload]  # 9 digits: the same float32
-    leaves = [round(float(nodes[place[i]]["value"]), 5) for i in range(inner, 2 * inner + 1)]
+    leaves = [float(nodes[place[i]]["value"]) for i in range(inner, 2 * inner + 1)]
     return {"feature": feature, "threshold": threshold, "value": leaves}
 
 

@@ -68,8 +68,11 @@ class WindowingSettings(_Section):
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(_yaml_switch)] = "on"
     trigger_tokens: int = Field(4000, ge=1, description="prompts above this size are windowed")
     window_tokens: int = Field(2000, ge=100, description="retrieved text that is kept, beside what is protected")
-    min_window_tokens: int = Field(500, ge=100, description="smallest x-gateway-window-tokens a caller gets")
-    max_window_tokens: int = Field(16000, ge=100, description="largest x-gateway-window-tokens a caller gets")
+    min_window_tokens: int = Field(500, ge=100, description="smallest elastic window, smallest size a caller gets")
+    max_window_tokens: int = Field(16000, ge=100, description="largest elastic window, largest size a caller gets")
+    target_confidence: float | None = Field(
+        None, gt=0, lt=1, description="elastic windows: as small as holds this share of the evidence, by estimate"
+    )
     deadline_ms: int = Field(1500, ge=10, description="past this the original is forwarded")
     processes: int = Field(1, ge=1, le=64, description="windowing processes of each worker")
     queue: int = Field(8, ge=1, description="requests that may wait for windowing, per process")

@@ -57,6 +57,11 @@ def request_id(identity: str) -> Headers:
     return [(b"x-gateway-request-id", identity.encode())]
 
 
+def confidence(value: float | None) -> Headers:
+    """Return what is said of the share of the evidence that is expected inside a window."""
+    return [] if value is None else [(b"x-gateway-confidence", f"{value:.2f}".encode())]
+
+
 def of_windowing(
     decision: Decision,
     reason: Reason,

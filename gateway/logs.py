@@ -92,6 +92,8 @@ def fields(record: RequestRecord) -> dict[str, object]:
         "tokens_forwarded": record.tokens_forwarded,
         "tokens_saved": record.tokens_saved,
         "tokens_window": record.tokens_window,
+        "skipped": record.skipped,
+        "confidence": None if record.confidence is None else round(record.confidence, 3),
         "usage": None
         if usage is None
         else {

@@ -21,6 +21,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _WHO = ("team", "model")
 _REQUEST = (*_WHO, "status")
 
@@ -60,6 +61,12 @@ class Metrics:
             (*_WHO, "decision", "reason"),
         )
         self._tokens = counter("context_gateway_prompt_tokens", "Tokens of prompts that were counted", (*_WHO, "kind"))
+        self._skipped = counter(
+            "context_gateway_windowing_skipped", "Windows made without a stage that there was no time for", ("stage",)
+        )
+        self._confidence = histogram(
+            "context_gateway_window_confidence", "Share of the evidence expected inside a window", _WHO, _SHARES
+        )
         self._cost = counter("context_gateway_cost_usd", "Cost of requests whose price and usage are known", _WHO)
         # A saving can be negative, so its sum goes up and down; a gauge that is added to says so.
         self._saved = gauge(
@@ -114,6 +121,10 @@ class Metrics:
             return
         self._child(self._decisions, *who, record.decision, record.reason).inc()
         self._child(self._overhead, record.decision).observe(record.stages.overhead / 1e3)
+        for stage in record.skipped:
+            self._skipped.labels(stage).inc()
+        if record.confidence is not None:
+            self._child(self._confidence, *who).observe(record.confidence)
         counts = {
             "original": record.tokens_original,
             "forwarded": record.tokens_forwarded,

@@ -42,6 +42,8 @@ class RequestRecord:
     tokens_forwarded: int | None
     tokens_saved: int | None
     tokens_window: int | None
+    confidence: float | None
+    skipped: tuple[str, ...]
     usage: Usage | None
     cost: Cost
     status: int

@@ -72,7 +72,7 @@ class Trace:
         if (done := self.windowed) is None:
             return identity
         said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
-        return identity + said
+        return identity + said + headers.confidence(done.outcome.confidence if done.outcome else None)
 
     def _estimate(self, prices: PriceBook | None) -> Decimal | None:
         done = self.windowed
@@ -105,6 +105,8 @@ class Trace:
             tokens_forwarded=tokens[1],
             tokens_saved=tokens[2],
             tokens_window=outcome.tokens_forwarded if outcome else None,
+            confidence=outcome.confidence if outcome else None,
+            skipped=outcome.skipped if outcome else (),
             usage=delivery.usage,
             cost=self._cost(prices),
             status=499 if self.client_gone else delivery.status,

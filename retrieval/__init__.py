@@ -17,12 +17,13 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
     lexical.py     chunks + question -> BM25, coverage, character 4-grams
     prepared.py    all of this that no question changes, kept by content in blocks (cache.py) for the next request
     signals.py     every named score of a chunk: lexical, place, neighbours, second hop
-    embedding.py   texts -> unit vectors (the only user of sentence_transformers, imported where it is needed)
+    embedding.py   texts -> unit vectors (the only user of sentence_transformers and torch, imported where it is needed)
     index.py       inner-product search (the only user of faiss)
     cache.py       what is kept by content, bounded in bytes
     dense.py       the shortlist's vectors: those that are there now, the others afterwards
     fusion.py      signals -> one score
     selection.py   scores -> the chunks that fill a window
+    confidence.py  a window -> how likely the evidence is inside
 """
 
 from importlib import import_module

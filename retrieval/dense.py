@@ -1,7 +1,7 @@
-"""The dense stage: how near the shortlist is to the question in meaning, by the vectors that are there.
+"""The dense stage: how near the shortlist is to the question in meaning.
 
-Embedding a chunk takes longer than ranking a thousand by their words, so on a request's path nothing is embedded
-unless the limits say so. What the shortlist lacked is embedded afterwards, by `warm`, for the next turn.
+Embedding a chunk takes longer than ranking a thousand by their words, so on a request's path only as many are embedded
+as the size of the request pays for. What the shortlist lacked is embedded afterwards, by `warm`, for the next turn.
 """
 
 import threading
@@ -18,19 +18,23 @@ from retrieval.signals import Ids
 from retrieval.types import Deadline, DeadlineExceededError, Embedder, Floats
 
 _FEWEST = 2  # vectors to compare; one alone moves nothing
+_SEEN = 320  # characters of a chunk that are embedded: what it is about shows early, and the time is half
 _STEP = 2  # texts embedded between two looks at whether `warm` may go on
 _MOST_PENDING = 512
 
 
 @dataclass(frozen=True, slots=True)
 class DenseLimits:
-    """What the dense stage may use: the best `chunks` of the shortlist, of which `seconds` may be spent embedding.
+    """What the dense stage may use: the best `chunks` of the shortlist.
 
-    `reserve_seconds` before the deadline are left to later stages; `warm_chunks` are embedded afterwards.
+    Embedding them may take `seconds_per_token` of the request, a twentieth of the prefill that trimming it saves, and
+    at most `seconds`. `reserve_seconds` before the deadline are left to later stages; `warm_chunks` are embedded
+    afterwards.
     """
 
     chunks: int = 24
-    seconds: float = 0.0
+    seconds_per_token: float = 0.4e-6
+    seconds: float = 0.06
     reserve_seconds: float = 0.1
     warm_chunks: int = 48
 
@@ -46,11 +50,16 @@ class DenseStage:
         self._pending: deque[str] = deque(maxlen=_MOST_PENDING)
         self._embedding = threading.Lock()
 
-    def cosines(self, question: str, shortlist: Sequence[str], deadline: Deadline) -> tuple[Ids, Floats] | None:
-        """Return which of the shortlisted texts have vectors and their cosines to the question; None: too few have."""
-        texts = shortlist[: self._limits.chunks]
-        known = self._known(texts, self._seconds(deadline), deadline)
-        self._remember(shortlist[: self._limits.warm_chunks])
+    def cosines(
+        self, question: str, shortlist: Sequence[str], tokens: int, deadline: Deadline
+    ) -> tuple[Ids, Floats] | None:
+        """Return which of the shortlisted texts have vectors and their cosines to the question; None: too few have.
+
+        `tokens` are the request's.
+        """
+        seen = [text[:_SEEN] for text in shortlist]
+        known = self._known(seen[: self._limits.chunks], self._seconds(tokens, deadline), deadline)
+        self._remember(seen[: self._limits.warm_chunks])
         found = np.array([i for i, vector in enumerate(known) if vector is not None], dtype=np.intp)
         if len(found) < _FEWEST:
             return None
@@ -70,24 +79,30 @@ class DenseStage:
             missing = [
                 t for t, v in zip(texts, self._cache.get_many(list(map(content_key, texts))), strict=True) if v is None
             ]
-            count += len(self._embed(missing, Deadline.after(60)))
+            count += len(self._embed(missing, Deadline.after(60), timed=False))
         return count
 
-    def _seconds(self, deadline: Deadline) -> float:
-        return min(self._limits.seconds, deadline.left() - self._limits.reserve_seconds)
+    def _seconds(self, tokens: int, deadline: Deadline) -> float:
+        allowed = min(self._limits.seconds, self._limits.seconds_per_token * tokens)
+        return min(allowed, deadline.left() - self._limits.reserve_seconds)
 
     def _known(self, texts: Sequence[str], seconds: float, deadline: Deadline) -> list[Floats | None]:
         """Return the texts' vectors, embedding the first of those that are missing where time is given for it."""
         known = self._cache.get_many([content_key(text) for text in texts])
         missing = [i for i, vector in enumerate(known) if vector is None]
-        if seconds > 0 and self._seconds_per_text:
-            missing = missing[: int(seconds / self._seconds_per_text)]
-        if seconds > 0 and missing:
+        missing = missing[: self._affordable(seconds)]
+        if len(missing) >= _FEWEST:
             within = replace(deadline, at=min(deadline.at, Deadline.after(seconds).at))
             for i, vector in zip(missing, self._embed([texts[i] for i in missing], within), strict=False):
                 known[i] = vector
         deadline.check()
         return known
+
+    def _affordable(self, seconds: float) -> int:
+        """Return how many texts can be embedded in that time, beside the question."""
+        if seconds <= 0:
+            return 0
+        return int(seconds / self._seconds_per_text) - 1 if self._seconds_per_text else self._limits.chunks
 
     def _question(self, question: str, deadline: Deadline) -> Floats | None:
         known = self._cache.get_many([content_key(question)])[0]
@@ -96,7 +111,7 @@ class DenseStage:
         fresh = self._embed([question], deadline)
         return fresh[0] if len(fresh) else None
 
-    def _embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
+    def _embed(self, texts: Sequence[str], deadline: Deadline, timed: bool = True) -> Floats:
         if not texts:
             return np.empty((0, self._embedder.dimension), dtype=np.float32)
         with self._embedding:
@@ -106,7 +121,9 @@ class DenseStage:
             except DeadlineExceededError:
                 return np.empty((0, self._embedder.dimension), dtype=np.float32)
             spent = (time.monotonic() - before) / max(1, len(fresh))
-        self._seconds_per_text = 0.7 * self._seconds_per_text + 0.3 * spent if self._seconds_per_text else spent
+        known = self._seconds_per_text or spent
+        # At low priority it may have taken any time: then only a better figure than the one known says something.
+        self._seconds_per_text = 0.7 * known + 0.3 * spent if timed else min(known, spent)
         self._cache.put_many([content_key(text) for text in texts[: len(fresh)]], fresh)
         return fresh
 

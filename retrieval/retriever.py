@@ -58,7 +58,7 @@ class Retriever:
             probable + SMOOTHING * neighbours(probable), passages.texts, [chunk.tokens for chunk in chunks]
         )
         skipped = ("dense",) if dense is None else ()
-        return Ranking(chunks, scores, signals, skipped)
+        return Ranking(chunks, scores, signals, odds, skipped)
 
     def select(self, ranking: Ranking, window_tokens: int) -> Mask:
         """Return which chunks fill the window best, bool[n]."""
@@ -78,7 +78,8 @@ class Retriever:
         if self._dense is None:
             return None
         best = np.argsort(-odds, kind="stable")[:_SHORTLIST]
-        found = self._dense.cosines(query.text, [passages.texts[i] for i in best], deadline)
+        tokens = sum(chunk.tokens for chunk in passages.chunks)
+        found = self._dense.cosines(query.text, [passages.texts[i] for i in best], tokens, deadline)
         if found is None:
             return None
         embedded, cosines = best[found[0]], found[1]

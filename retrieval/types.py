@@ -92,13 +92,14 @@ class Chunk:
 class Ranking:
     """All chunks in document order with their scores, float32[n], higher is better.
 
-    `signals` holds each named score that went into the fusion, float32[n] each; `skipped` names the stages
-    that the deadline left out.
+    `signals` holds each named score that went into the fusion, float32[n] each; `odds` are its log-odds that a chunk
+    holds evidence, by itself, float32[n]; `skipped` names the stages that were left out.
     """
 
     chunks: tuple[Chunk, ...]
     scores: Floats
     signals: dict[str, Floats] = field(default_factory=dict)
+    odds: Floats = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     skipped: tuple[str, ...] = ()
 
 

@@ -18,7 +18,8 @@ In a windowing process (worker.py), window.py takes a body through the stages:
       material.py lexicon.py         where pasted material begins and ends; words by which it is told
       turns.py jsontext.py           what stays or goes together; elements of a JSON result
     intent.py intent_words.py      does the request need all of it?
-    keep.py                        the selected spans, with all that has to stay beside them
+    sizing.py                      how large: as asked for, or as the confidence asked for needs
+      keep.py                        the selected spans, with all that has to stay beside them
     rewrite.py parts.py markers.py the spliced body, a marker for each gap
     verify.py                      the last look, by other means
 """

@@ -37,4 +37,12 @@ def _policy(settings: WindowingSettings, size: str | None) -> WindowPolicy:
     window = settings.window_tokens
     if size is not None and size.strip().isascii() and size.strip().isdecimal():
         window = min(max(int(size), settings.min_window_tokens), settings.max_window_tokens)
-    return WindowPolicy(settings.trigger_tokens, window, settings.deadline_ms)
+    asked = window != settings.window_tokens  # a caller that names a size gets that size
+    return WindowPolicy(
+        settings.trigger_tokens,
+        window,
+        settings.deadline_ms,
+        None if asked else settings.target_confidence,
+        settings.min_window_tokens,
+        settings.max_window_tokens,
+    )

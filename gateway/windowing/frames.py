@@ -61,11 +61,20 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
     stages: tuple[tuple[str, float], ...]
     detail: str
     lookups: Lookups = Lookups()
+    confidence: float | None = None
+    skipped: tuple[str, ...] = ()
 
     def outcome(self) -> WindowOutcome:
         """Return the job's outcome."""
         return WindowOutcome(
-            self.reason, self.body, self.tokens_original, self.tokens_forwarded, self.stages, self.detail
+            self.reason,
+            self.body,
+            self.tokens_original,
+            self.tokens_forwarded,
+            self.stages,
+            self.detail,
+            confidence=self.confidence,
+            skipped=self.skipped,
         )
 
 

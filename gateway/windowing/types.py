@@ -33,11 +33,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """How one request is windowed; sizes in tokens of the request's model."""
+    """How one request is windowed; sizes in tokens of the request's model.
+
+    With a target confidence the window is elastic: as small as reaches it, between the smallest and the largest size.
+    """
 
     trigger_tokens: int
     window_tokens: int
     deadline_ms: int
+    target_confidence: float | None = None
+    min_window_tokens: int = 500
+    max_window_tokens: int = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,8 @@ class WindowOutcome:
 
     `body` is the spliced body when `reason` is RELEVANCE, else None: the original is to be forwarded. Token
     counts are None where nothing was counted. `stages` are (name, milliseconds); `detail` says in one line what
-    went wrong or was skipped, without any text of the prompt.
+    went wrong, without any text of the prompt. `confidence` is the share of the evidence that is expected inside
+    the window, None where none was made; `skipped` names the stages that there was no time for.
     """
 
     reason: Reason
@@ -70,3 +77,5 @@ class WindowOutcome:
     stages: tuple[tuple[str, float], ...] = ()
     detail: str = ""
     report: tuple[ChunkReport, ...] = ()
+    confidence: float | None = None
+    skipped: tuple[str, ...] = ()

@@ -11,13 +11,12 @@ from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.measuring import AsItIsError, Clock, Measured, measure
 from gateway.windowing.protect import Plan, plan
 from gateway.windowing.rewrite import Rewritten, rewrite
+from gateway.windowing.sizing import sized
 from gateway.windowing.types import ChunkReport, Reason, WindowOutcome, WindowPolicy
 from gateway.windowing.verify import verify
-from retrieval.selection import select
 from retrieval.types import Counter, Deadline, Document, Query, Ranking
 
 _MIN_SAVING = 0.1  # of the tokens; a smaller one is not worth a changed request
-_TRIES = 6
 
 
 class Ranks(Protocol):
@@ -44,11 +43,12 @@ def window(
         ranking = retriever.rank(planned.documents, planned.query, measured.counter, deadline)
         clock.stage("rank")
         keeper = Keeper(planned, ranking, measured.tally.fixed)
-        kept = fitted(keeper, ranking, planned.window_tokens)
+        window = sized(keeper, ranking, policy, planned.window_tokens)
+        kept = window.kept
         clock.stage("select")
         outcome = _forwarded(measured, rewrite(planned, ranking.chunks, keeper.spans, kept), planned, clock)
-        skipped = f"without {', '.join(ranking.skipped)}" if ranking.skipped else ""
-        return replace(outcome, detail=skipped, report=_report(planned, ranking, kept) if explain else ())
+        report = _report(planned, ranking, kept) if explain else ()
+        return replace(outcome, report=report, confidence=window.confidence, skipped=ranking.skipped)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the original request goes through
         return clock.failed(error)
 
@@ -74,22 +74,6 @@ def _forwarded(measured: Measured, new: Rewritten, planned: Plan, clock: Clock) 
     changed = verify(planned, new)
     clock.stage("verify")
     return WindowOutcome(Reason.RELEVANCE, changed, measured.tally.total, forwarded, clock.stages)
-
-
-def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
-    """Return the selection that, with all that has to stay beside it, comes closest to the window from below."""
-    budget = window_tokens
-    kept = keeper.close(select(ranking, budget))
-    best = kept
-    for _ in range(_TRIES):
-        if kept.tokens <= window_tokens:
-            return kept
-        budget = min(budget - 1, int(budget * (window_tokens / kept.tokens) ** 1.05))
-        if budget <= 0:
-            break
-        kept = keeper.close(select(ranking, budget))
-        best = min(best, kept, key=lambda k: k.tokens)
-    return best
 
 
 def _trimmable(planned: Plan, tokens: Tally) -> float:

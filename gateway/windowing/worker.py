@@ -101,7 +101,7 @@ class Worker:
             # Imported here: torch takes seconds, in which tokens are counted already.
             from retrieval.embedding import load_embedder  # noqa: PLC0415
 
-            retriever = Retriever(load_embedder(self._model))
+            retriever = Retriever(load_embedder(self._model, threads=1))
         except Exception as error:  # noqa: BLE001 - a model can fail to load in any library's way; the gateway is told
             self._send(State(ready=False, detail=f"the embedding model cannot be loaded ({type(error).__name__})"))
         else:
@@ -118,7 +118,8 @@ class Worker:
     def _reply(self, job: Job, outcome: WindowOutcome) -> Reply:
         return Reply(
             job.id, outcome.reason, outcome.body, outcome.tokens_original, outcome.tokens_forwarded, outcome.stages,
-            outcome.detail, _lookups(self._retriever) if self._retriever else Lookups(),
+            outcome.detail, _lookups(self._retriever) if self._retriever else Lookups(), outcome.confidence,
+            outcome.skipped,
         )  # fmt: skip
 
     def _send(self, frame: State | Reply) -> None:

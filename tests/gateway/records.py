@@ -22,6 +22,8 @@ RECORD = RequestRecord(
     tokens_original=20_000,
     tokens_forwarded=3_000,
     tokens_saved=17_000,
+    confidence=0.93,
+    skipped=("dense",),
     tokens_window=3_000,
     usage=Usage(3_000, 100, cached=1_000, reasoning=40),
     cost=Cost(Decimal("0.0004"), Decimal("-0.0001")),

@@ -27,6 +27,8 @@ OTHER = RequestRecord(
     tokens_forwarded=12,
     tokens_saved=13,
     tokens_window=14,
+    confidence=0.5,
+    skipped=(),
     usage=Usage(15, 16, cached=17, reasoning=18),
     cost=Cost(Decimal(19), Decimal(20)),
     status=502,

@@ -1,12 +1,19 @@
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from retrieval import Deadline, DeadlineExceededError, DenseLimits, VectorCache
+from retrieval import Deadline, DeadlineExceededError, DenseLimits, Floats, VectorCache
 from retrieval.dense import DenseStage
 from tests.retrieval.letters import LetterEmbedder
 
 TEXTS = [f"passage {n} " + "abc"[n % 3] * 20 for n in range(40)]
 QUESTION = "aaaa aaaa"
+TOKENS = 100_000
+EVERYTHING = DenseLimits(seconds=30.0, seconds_per_token=1.0)
+NOTHING = DenseLimits(seconds=0.0)
 
 
 def stage(limits: DenseLimits) -> tuple[DenseStage, LetterEmbedder]:
@@ -15,8 +22,8 @@ def stage(limits: DenseLimits) -> tuple[DenseStage, LetterEmbedder]:
 
 
 def test_cosines_belong_to_their_texts() -> None:
-    dense, embedder = stage(DenseLimits(chunks=6, seconds=30))
-    found = dense.cosines(QUESTION, TEXTS, Deadline.after(60))
+    dense, embedder = stage(replace(EVERYTHING, chunks=6))
+    found = dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
     assert found is not None
     which, cosines = found
     assert which.tolist() == [0, 1, 2, 3, 4, 5]
@@ -26,18 +33,18 @@ def test_cosines_belong_to_their_texts() -> None:
 
 
 def test_without_time_only_what_is_there_counts() -> None:
-    dense, embedder = stage(DenseLimits(chunks=6, warm_chunks=3))
-    assert dense.cosines(QUESTION, TEXTS, Deadline.after(60)) is None
+    dense, embedder = stage(replace(NOTHING, chunks=6, warm_chunks=3))
+    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
     assert embedder.asked == []
     assert dense.warm(lambda: True) == 3
-    found = dense.cosines(QUESTION, TEXTS, Deadline.after(60))
+    found = dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
     assert found is not None
     assert found[0].tolist() == [0, 1, 2]
 
 
 def test_warming_stops_when_it_is_told_to_and_goes_on_later() -> None:
-    dense, _ = stage(DenseLimits(warm_chunks=10))
-    dense.cosines(QUESTION, TEXTS, Deadline.after(60))
+    dense, _ = stage(replace(NOTHING, warm_chunks=10))
+    dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
     assert dense.warm(lambda: False) == 0
     steps = iter((True, True, False))
     assert dense.warm(lambda: next(steps)) == 4
@@ -46,19 +53,45 @@ def test_warming_stops_when_it_is_told_to_and_goes_on_later() -> None:
 
 
 def test_past_its_own_limit_the_stage_is_left_out_without_a_failure() -> None:
-    dense, embedder = stage(DenseLimits(seconds=30, reserve_seconds=120))
-    assert dense.cosines(QUESTION, TEXTS, Deadline.after(60)) is None
+    dense, embedder = stage(replace(EVERYTHING, reserve_seconds=120))
+    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
     assert embedder.asked == []
 
 
 def test_past_the_callers_deadline_the_question_is_not_embedded() -> None:
-    dense, _ = stage(DenseLimits())
-    dense.cosines(QUESTION, TEXTS, Deadline.after(60))
+    dense, _ = stage(NOTHING)
+    dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
     dense.warm(lambda: True)
     with pytest.raises(DeadlineExceededError):
-        dense.cosines(QUESTION, TEXTS, Deadline.after(-1))
+        dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(-1))
 
 
 def test_one_vector_alone_moves_nothing() -> None:
-    dense, _ = stage(DenseLimits(chunks=1, seconds=30))
-    assert dense.cosines(QUESTION, TEXTS, Deadline.after(60)) is None
+    dense, _ = stage(replace(EVERYTHING, chunks=1))
+    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
+
+
+class SlowEmbedder(LetterEmbedder):
+    """Takes a hundredth of a second a text."""
+
+    def embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
+        time.sleep(0.01 * len(texts))
+        return super().embed(texts, deadline)
+
+
+def test_as_many_are_embedded_as_the_size_of_the_request_pays_for() -> None:
+    embedder = SlowEmbedder()
+    dense = DenseStage(embedder, VectorCache(1 << 20), DenseLimits(seconds_per_token=1e-6, seconds=1.0))
+    dense.cosines("first", TEXTS[:4], 1_000_000, Deadline.after(60))  # how long a text takes is known from now on
+    assert dense.cosines(QUESTION, TEXTS[20:], 20_000, Deadline.after(60)) is None
+    before = len(embedder.asked)
+    found = dense.cosines(QUESTION, TEXTS[20:], 100_000, Deadline.after(60))
+    assert found is not None
+    assert 2 <= len(found[0]) <= 9
+    assert len(embedder.asked) - before == len(found[0]) + 1
+
+
+def test_of_a_long_text_the_beginning_is_embedded() -> None:
+    dense, embedder = stage(EVERYTHING)
+    dense.cosines(QUESTION, ["ab" * 5000, "cd" * 5000], TOKENS, Deadline.after(60))
+    assert max(map(len, embedder.asked)) < 1000

@@ -27,10 +27,13 @@ def test_vectors_are_unit_and_near_for_like_meanings(embedder: SentenceEmbedder)
 
 @pytest.mark.model
 def test_order_is_that_of_the_texts(embedder: SentenceEmbedder) -> None:
-    texts = ["word " * n for n in (40, 1, 25, 3, 30, 2, 35, 4, 20, 5)]
+    words = ("ferry", "interest", "violin", "kernel", "bread", "glacier", "verdict", "orchid", "goal", "satellite")
+    texts = [f"{word} " * n for word, n in zip(words, (40, 1, 25, 3, 30, 2, 35, 4, 20, 5), strict=True)]
     vectors = embedder.embed(texts, Deadline.after(60))
     alone = np.concatenate([embedder.embed([text], Deadline.after(60)) for text in texts])
-    assert np.allclose(vectors, alone, atol=1e-4)
+    # In 8 bits a text's vector depends a little on those beside it.
+    assert np.argmax(vectors @ alone.T, axis=1).tolist() == list(range(len(texts)))
+    assert np.einsum("ij,ij->i", vectors, alone).min() > 0.9
 
 
 @pytest.mark.model

@@ -1,0 +1,72 @@
+"""How large a window is: as large as was asked for, or as large as the confidence that was asked for needs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.windowing.keep import Keeper, Kept
+from gateway.windowing.measuring import AsItIsError
+from gateway.windowing.types import Reason, WindowPolicy
+from retrieval.confidence import confidence
+from retrieval.selection import select
+from retrieval.types import Ranking
+
+_TRIES = 6
+_GROWTH = 1.25  # from one size of an elastic window to the next
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What a window keeps, and the share of the evidence that is expected inside."""
+
+    kept: Kept
+    confidence: float
+
+
+def sized(keeper: Keeper, ranking: Ranking, policy: WindowPolicy, free_tokens: int) -> Sized:
+    """Return the window of a ranking; `free_tokens` is what protected turns leave of policy.window_tokens.
+
+    Without a target confidence its size is fixed. With one, the smallest window that reaches it.
+
+    Raises:
+        AsItIsError: LOW_CONFIDENCE, no window up to policy.max_window_tokens reaches the target.
+    """
+    free = max(0.0, free_tokens / policy.window_tokens)
+    if policy.target_confidence is None:
+        return _measured(keeper, ranking, free_tokens, free)
+    for size in _sizes(policy):
+        # The selection alone is estimated first: most sizes fall short, and closing them would be for nothing.
+        if confidence(ranking, select(ranking, int(free * size)), free) < policy.target_confidence:
+            continue
+        found = _measured(keeper, ranking, int(free * size), free)
+        if found.confidence >= policy.target_confidence:
+            return found
+    raise AsItIsError(Reason.LOW_CONFIDENCE, f"no window of {policy.max_window_tokens} tokens or less is sure enough")
+
+
+def _sizes(policy: WindowPolicy) -> Iterator[int]:
+    size = float(policy.min_window_tokens)
+    while size < policy.max_window_tokens:
+        yield int(size)
+        size *= _GROWTH
+    yield policy.max_window_tokens
+
+
+def _measured(keeper: Keeper, ranking: Ranking, window_tokens: int, free: float) -> Sized:
+    kept = fitted(keeper, ranking, window_tokens)
+    return Sized(kept, confidence(ranking, kept.chunks, free))
+
+
+def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
+    """Return the selection that, with all that has to stay beside it, comes closest to the window from below."""
+    budget = window_tokens
+    kept = keeper.close(select(ranking, budget))
+    best = kept
+    for _ in range(_TRIES):
+        if kept.tokens <= window_tokens:
+            return kept
+        budget = min(budget - 1, int(budget * (window_tokens / kept.tokens) ** 1.05))
+        if budget <= 0:
+            break
+        kept = keeper.close(select(ranking, budget))
+        best = min(best, kept, key=lambda k: k.tokens)
+    return best
