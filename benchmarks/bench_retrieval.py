@@ -34,7 +34,7 @@ from retrieval.index import search
 LENGTHS = (8, 32, 128, 512)  # thousand tokens
 _QUESTION = "How is the method resolution order computed for a class with several bases?"
 _FOLDS = 2
-_ALL = DenseLimits(seconds_per_token=1.0, seconds=60.0)
+_ALL = DenseLimits(share=1e6, seconds=60.0)
 _DENSE_MOST_TOKENS = 16_000  # cases longer than this are not embedded whole: a minute each
 _TEXTURE = ("digits", "capitals", "marks", "asks", "tool_share", "documents", "asks_number", "total")
 PARTS: dict[str, Callable[[str], bool]] = {

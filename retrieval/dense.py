@@ -1,7 +1,8 @@
 """The dense stage: how near the shortlist is to the question in meaning.
 
-Embedding a chunk takes longer than ranking a thousand by their words, so on a request's path only as many are embedded
-as the size of the request pays for. What the shortlist lacked is embedded afterwards, by `warm`, for the next turn.
+Embedding a chunk takes longer than ranking a hundred by their words, so on a request's path only as many are embedded
+as hardly show beside the time that ranking took. What the shortlist lacked is embedded afterwards, by `warm`, for the
+next turn.
 """
 
 import threading
@@ -27,13 +28,12 @@ _MOST_PENDING = 512
 class DenseLimits:
     """What the dense stage may use: the best `chunks` of the shortlist.
 
-    Embedding them may take `seconds_per_token` of the request, a twentieth of the prefill that trimming it saves, and
-    at most `seconds`. `reserve_seconds` before the deadline are left to later stages; `warm_chunks` are embedded
-    afterwards.
+    Embedding them may take a `share` of the time that ranking took until then, and at most `seconds`. `reserve_seconds`
+    before the deadline are left to later stages; `warm_chunks` are embedded afterwards.
     """
 
     chunks: int = 24
-    seconds_per_token: float = 0.4e-6
+    share: float = 0.25
     seconds: float = 0.06
     reserve_seconds: float = 0.1
     warm_chunks: int = 48
@@ -51,14 +51,14 @@ class DenseStage:
         self._embedding = threading.Lock()
 
     def cosines(
-        self, question: str, shortlist: Sequence[str], tokens: int, deadline: Deadline
+        self, question: str, shortlist: Sequence[str], spent: float, deadline: Deadline
     ) -> tuple[Ids, Floats] | None:
         """Return which of the shortlisted texts have vectors and their cosines to the question; None: too few have.
 
-        `tokens` are the request's.
+        `spent` is how many seconds the request has taken so far.
         """
         seen = [text[:_SEEN] for text in shortlist]
-        known = self._known(seen[: self._limits.chunks], self._seconds(tokens, deadline), deadline)
+        known = self._known(seen[: self._limits.chunks], self._seconds(spent, deadline), deadline)
         self._remember(seen[: self._limits.warm_chunks])
         found = np.array([i for i, vector in enumerate(known) if vector is not None], dtype=np.intp)
         if len(found) < _FEWEST:
@@ -79,11 +79,11 @@ class DenseStage:
             missing = [
                 t for t, v in zip(texts, self._cache.get_many(list(map(content_key, texts))), strict=True) if v is None
             ]
-            count += len(self._embed(missing, Deadline.after(60), timed=False))
+            count += len(self._embed(missing, Deadline.after(60)))
         return count
 
-    def _seconds(self, tokens: int, deadline: Deadline) -> float:
-        allowed = min(self._limits.seconds, self._limits.seconds_per_token * tokens)
+    def _seconds(self, spent: float, deadline: Deadline) -> float:
+        allowed = min(self._limits.seconds, self._limits.share * spent)
         return min(allowed, deadline.left() - self._limits.reserve_seconds)
 
     def _known(self, texts: Sequence[str], seconds: float, deadline: Deadline) -> list[Floats | None]:
@@ -102,7 +102,7 @@ class DenseStage:
         """Return how many texts can be embedded in that time, beside the question."""
         if seconds <= 0:
             return 0
-        return int(seconds / self._seconds_per_text) - 1 if self._seconds_per_text else self._limits.chunks
+        return max(0, int(seconds / self._seconds_per_text) - 1) if self._seconds_per_text else self._limits.chunks
 
     def _question(self, question: str, deadline: Deadline) -> Floats | None:
         known = self._cache.get_many([content_key(question)])[0]
@@ -111,7 +111,7 @@ class DenseStage:
         fresh = self._embed([question], deadline)
         return fresh[0] if len(fresh) else None
 
-    def _embed(self, texts: Sequence[str], deadline: Deadline, timed: bool = True) -> Floats:
+    def _embed(self, texts: Sequence[str], deadline: Deadline) -> Floats:
         if not texts:
             return np.empty((0, self._embedder.dimension), dtype=np.float32)
         with self._embedding:
@@ -122,8 +122,7 @@ class DenseStage:
                 return np.empty((0, self._embedder.dimension), dtype=np.float32)
             spent = (time.monotonic() - before) / max(1, len(fresh))
         known = self._seconds_per_text or spent
-        # At low priority it may have taken any time: then only a better figure than the one known says something.
-        self._seconds_per_text = 0.7 * known + 0.3 * spent if timed else min(known, spent)
+        self._seconds_per_text = 0.7 * known + 0.3 * spent
         self._cache.put_many([content_key(text) for text in texts[: len(fresh)]], fresh)
         return fresh
 

@@ -27,6 +27,7 @@ _AS_IS = ("coverage", "heading_coverage", "heading_named", "bridge", "grams", "t
           "asks", "query_words", "query_found", "query_heading", "tool_share", "documents", "asks_number")  # fmt: skip
 _AROUND = (1, -1, 2, -2)  # neighbours whose first picture is looked at one by one
 _WINDOWS = (("first", 3), ("first", 8), ("rest", 3), ("feedback", 3), ("recent", 3))  # and the mean up to a distance
+_ROWS = 128  # scored at a time: what they need stays in the processor's cache
 _DENSE_WEIGHT = 2.0  # log-odds for a cosine of 1 more; 0 to 6 differ by less than 0.01 on 165 development cases
 FEATURES = (
     *(f"scaled {name}" for name in _SCALED),
@@ -51,16 +52,21 @@ class Forest:
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees' leaves for each row of features[n, len(FEATURES)]: log-odds, float32[n]."""
+        blocks = [self._sums(features[at : at + _ROWS]) for at in range(0, len(features), _ROWS)]
+        return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
+
+    def _sums(self, features: Floats) -> Floats:
         trees, inner = self.feature.shape
         tree = (np.arange(trees, dtype=np.int32) * inner)[None, :]
         row = (np.arange(len(features), dtype=np.int32) * features.shape[1])[:, None]
         node = np.zeros((len(features), trees), dtype=np.int32)
         for _ in range((inner + 1).bit_length() - 1):
             at = tree + node
-            seen = features.take(row + self.feature.take(at))
-            node = 2 * node + 1 + (seen > self.threshold.take(at))
+            # Every index is in range; "clip" spares numpy the look at each of them.
+            seen = features.take(row + self.feature.take(at, mode="clip"), mode="clip")
+            node = 2 * node + 1 + (seen > self.threshold.take(at, mode="clip"))
         leaf = np.arange(trees, dtype=np.int32) * (inner + 1) + node - inner
-        return np.asarray(self.value.take(leaf).sum(axis=1) + self.base, dtype=np.float32)
+        return np.asarray(self.value.take(leaf, mode="clip").sum(axis=1) + self.base, dtype=np.float32)
 
 
 def feature_matrix(signals: Signals) -> Floats:

@@ -1,5 +1,6 @@
 """Ranks the chunks of a request: the stages in order."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from retrieval.dense import DenseLimits, DenseStage
 from retrieval.fusion import feature_matrix, load_forest, probabilities, with_dense
 from retrieval.prepared import Passages, Prepared
 from retrieval.selection import demote_repeats, select
-from retrieval.signals import Signals, cheap_signals, neighbours
+from retrieval.signals import Ids, cheap_signals, neighbours
 from retrieval.types import Counter, Deadline, Document, Embedder, Floats, Mask, Query, Ranking
 
 _PREPARED_BYTES = 64 << 20  # of what is kept of texts: some million tokens of them
@@ -44,6 +45,7 @@ class Retriever:
         The dense stage uses the vectors that are there, and is named in `skipped` where these are too few.
         Raises DeadlineExceededError when the deadline passes between stages.
         """
+        began = time.monotonic()
         passages = self._prepared.read(documents, counter, deadline)
         deadline.check()
         chunks = passages.chunks
@@ -52,12 +54,14 @@ class Retriever:
         signals = cheap_signals(passages, query, deadline)
         odds = self._forest.score(feature_matrix(signals))
         deadline.check()
-        dense = self._moved(odds, passages, query, signals, deadline)
-        probable = probabilities(odds if dense is None else dense)
+        found = self._near(odds, passages, query, time.monotonic() - began, deadline)
+        if found is not None:
+            signals["dense"][found[0]] = found[1]
+        probable = probabilities(odds if found is None else with_dense(odds, *found))
         scores = demote_repeats(
             probable + SMOOTHING * neighbours(probable), passages.texts, [chunk.tokens for chunk in chunks]
         )
-        skipped = ("dense",) if dense is None else ()
+        skipped = ("dense",) if found is None else ()
         return Ranking(chunks, scores, signals, odds, skipped)
 
     def select(self, ranking: Ranking, window_tokens: int) -> Mask:
@@ -71,17 +75,12 @@ class Retriever:
         """
         return self._dense.warm(goes_on) if self._dense else 0
 
-    def _moved(
-        self, odds: Floats, passages: Passages, query: Query, signals: Signals, deadline: Deadline
-    ) -> Floats | None:
-        """Return the log-odds moved by the shortlist's cosines to the question; None where there are none."""
+    def _near(
+        self, odds: Floats, passages: Passages, query: Query, spent: float, deadline: Deadline
+    ) -> tuple[Ids, Floats] | None:
+        """Return which of the shortlist have vectors and their cosines to the question; None where too few have."""
         if self._dense is None:
             return None
         best = np.argsort(-odds, kind="stable")[:_SHORTLIST]
-        tokens = sum(chunk.tokens for chunk in passages.chunks)
-        found = self._dense.cosines(query.text, [passages.texts[i] for i in best], tokens, deadline)
-        if found is None:
-            return None
-        embedded, cosines = best[found[0]], found[1]
-        signals["dense"][embedded] = cosines
-        return with_dense(odds, embedded, cosines)
+        found = self._dense.cosines(query.text, [passages.texts[i] for i in best], spent, deadline)
+        return None if found is None else (best[found[0]], found[1])

@@ -77,7 +77,8 @@ _ASK_ELEMENT = re.compile(rf"<((?:{_ASK_NAME})s?)(?:\s[^<>\n]{{0,200}})?>", re.I
 _QUOTES = LinePattern(
     r"[ \t]*+(?=[\"'<>=*#-])(?P<marker>\"\"\"|\'\'\'|<<<+|>>>+|-{5,}|={5,}|\*{5,}|#{7,})[ \t]*(?=\n|\Z)"
 )
-_JSON_START = LinePattern(r"[ \t]*+[\[{](?=\s*(?:[\"\[{}\]]|\n|-?\d))")
+_JSON_NUMBER = r"-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?\s*[,\]]"
+_JSON_START = LinePattern(rf"[ \t]*+[\[{{](?=\s*(?:[\"\[{{}}\]]|\n|{_JSON_NUMBER}))")
 _JSON_END = re.compile(r"[\]}][ \t]*(?=\n|\Z)")
 _NOT_JSON = re.compile(r"\n[ \t]*(?!true|false|null)[^\W\d_]")
 _HEADER = re.compile(

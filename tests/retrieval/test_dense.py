@@ -11,8 +11,8 @@ from tests.retrieval.letters import LetterEmbedder
 
 TEXTS = [f"passage {n} " + "abc"[n % 3] * 20 for n in range(40)]
 QUESTION = "aaaa aaaa"
-TOKENS = 100_000
-EVERYTHING = DenseLimits(seconds=30.0, seconds_per_token=1.0)
+SPENT = 60.0
+EVERYTHING = DenseLimits(seconds=30.0, share=1.0)
 NOTHING = DenseLimits(seconds=0.0)
 
 
@@ -23,7 +23,7 @@ def stage(limits: DenseLimits) -> tuple[DenseStage, LetterEmbedder]:
 
 def test_cosines_belong_to_their_texts() -> None:
     dense, embedder = stage(replace(EVERYTHING, chunks=6))
-    found = dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
+    found = dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60))
     assert found is not None
     which, cosines = found
     assert which.tolist() == [0, 1, 2, 3, 4, 5]
@@ -34,17 +34,17 @@ def test_cosines_belong_to_their_texts() -> None:
 
 def test_without_time_only_what_is_there_counts() -> None:
     dense, embedder = stage(replace(NOTHING, chunks=6, warm_chunks=3))
-    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
+    assert dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60)) is None
     assert embedder.asked == []
     assert dense.warm(lambda: True) == 3
-    found = dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
+    found = dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60))
     assert found is not None
     assert found[0].tolist() == [0, 1, 2]
 
 
 def test_warming_stops_when_it_is_told_to_and_goes_on_later() -> None:
     dense, _ = stage(replace(NOTHING, warm_chunks=10))
-    dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
+    dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60))
     assert dense.warm(lambda: False) == 0
     steps = iter((True, True, False))
     assert dense.warm(lambda: next(steps)) == 4
@@ -54,21 +54,21 @@ def test_warming_stops_when_it_is_told_to_and_goes_on_later() -> None:
 
 def test_past_its_own_limit_the_stage_is_left_out_without_a_failure() -> None:
     dense, embedder = stage(replace(EVERYTHING, reserve_seconds=120))
-    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
+    assert dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60)) is None
     assert embedder.asked == []
 
 
 def test_past_the_callers_deadline_the_question_is_not_embedded() -> None:
     dense, _ = stage(NOTHING)
-    dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60))
+    dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60))
     dense.warm(lambda: True)
     with pytest.raises(DeadlineExceededError):
-        dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(-1))
+        dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(-1))
 
 
 def test_one_vector_alone_moves_nothing() -> None:
     dense, _ = stage(replace(EVERYTHING, chunks=1))
-    assert dense.cosines(QUESTION, TEXTS, TOKENS, Deadline.after(60)) is None
+    assert dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60)) is None
 
 
 class SlowEmbedder(LetterEmbedder):
@@ -79,13 +79,15 @@ class SlowEmbedder(LetterEmbedder):
         return super().embed(texts, deadline)
 
 
-def test_as_many_are_embedded_as_the_size_of_the_request_pays_for() -> None:
+def test_as_many_are_embedded_as_hardly_show_in_the_time_that_ranking_took() -> None:
     embedder = SlowEmbedder()
-    dense = DenseStage(embedder, VectorCache(1 << 20), DenseLimits(seconds_per_token=1e-6, seconds=1.0))
-    dense.cosines("first", TEXTS[:4], 1_000_000, Deadline.after(60))  # how long a text takes is known from now on
-    assert dense.cosines(QUESTION, TEXTS[20:], 20_000, Deadline.after(60)) is None
+    dense = DenseStage(embedder, VectorCache(1 << 20), DenseLimits(share=0.5, seconds=1.0))
+    dense.cosines("first", TEXTS[:4], 2.0, Deadline.after(60))  # how long a text takes is known from now on
     before = len(embedder.asked)
-    found = dense.cosines(QUESTION, TEXTS[20:], 100_000, Deadline.after(60))
+    for spent in (0.001, 0.04):
+        assert dense.cosines(QUESTION, TEXTS[20:], spent, Deadline.after(60)) is None
+    assert len(embedder.asked) == before
+    found = dense.cosines(QUESTION, TEXTS[20:], 0.2, Deadline.after(60))
     assert found is not None
     assert 2 <= len(found[0]) <= 9
     assert len(embedder.asked) - before == len(found[0]) + 1
@@ -93,5 +95,5 @@ def test_as_many_are_embedded_as_the_size_of_the_request_pays_for() -> None:
 
 def test_of_a_long_text_the_beginning_is_embedded() -> None:
     dense, embedder = stage(EVERYTHING)
-    dense.cosines(QUESTION, ["ab" * 5000, "cd" * 5000], TOKENS, Deadline.after(60))
+    dense.cosines(QUESTION, ["ab" * 5000, "cd" * 5000], SPENT, Deadline.after(60))
     assert max(map(len, embedder.asked)) < 1000

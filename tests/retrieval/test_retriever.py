@@ -49,7 +49,7 @@ def test_scores_and_signals_belong_to_the_chunks() -> None:
 
 def test_only_a_shortlist_is_embedded_and_only_once() -> None:
     embedder = LetterEmbedder()
-    retriever = Retriever(embedder, dense=DenseLimits(chunks=5, seconds=30, seconds_per_token=1.0))
+    retriever = Retriever(embedder, dense=DenseLimits(chunks=5, seconds=30, share=1e6))
     first = retriever.rank(MANUAL, Query("What is a lambda?"), COUNTER, Deadline.after(60))
     again = retriever.rank(MANUAL, Query("What is a lambda?"), COUNTER, Deadline.after(60))
     assert len(embedder.asked) == 6
@@ -60,7 +60,7 @@ def test_only_a_shortlist_is_embedded_and_only_once() -> None:
 
 def test_under_pressure_the_dense_stage_is_shed() -> None:
     embedder = LetterEmbedder()
-    retriever = Retriever(embedder, dense=DenseLimits(seconds=30, seconds_per_token=1.0, reserve_seconds=120))
+    retriever = Retriever(embedder, dense=DenseLimits(seconds=30, share=1e6, reserve_seconds=120))
     ranking = retriever.rank(MANUAL[:5], Query("What is a lambda?"), COUNTER, Deadline.after(60))
     assert ranking.skipped == ("dense",)
     assert not embedder.asked
