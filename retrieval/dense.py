@@ -20,7 +20,7 @@ from retrieval.types import Deadline, DeadlineExceededError, Embedder, Floats
 
 _FEWEST = 2  # vectors to compare; one alone moves nothing
 _SEEN = 320  # characters of a chunk that are embedded: what it is about shows early, and the time is half
-_STEP = 2  # texts embedded between two looks at whether `warm` may go on
+_STEP = 1  # texts embedded between two looks at whether `warm` may go on
 _MOST_PENDING = 512
 
 

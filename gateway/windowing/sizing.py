@@ -11,6 +11,7 @@ from retrieval.selection import select
 from retrieval.types import Ranking
 
 _TRIES = 6
+_COMPANY = 0.5  # of the window, at most, for what has to stay with what was selected: answers, calls, names of records
 _GROWTH = 1.25  # from one size of an elastic window to the next
 
 
@@ -57,14 +58,15 @@ def _measured(keeper: Keeper, ranking: Ranking, window_tokens: int, free: float)
 
 
 def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
-    """Return the selection that, with all that has to stay beside it, comes closest to the window from below."""
+    """Return the selection that fills the window, smaller where what has to stay beside it takes more than its share."""
+    most = int(window_tokens * (1 + _COMPANY))
     budget = window_tokens
     kept = keeper.close(select(ranking, budget))
     best = kept
     for _ in range(_TRIES):
-        if kept.tokens <= window_tokens:
+        if kept.tokens <= most:
             return kept
-        budget = min(budget - 1, int(budget * (window_tokens / kept.tokens) ** 1.05))
+        budget = min(budget - 1, int(budget * (most / kept.tokens) ** 1.05))
         if budget <= 0:
             break
         kept = keeper.close(select(ranking, budget))

@@ -25,7 +25,8 @@ from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
 
-_BACKGROUND = 10  # niceness of the thread that embeds for later
+_NICENESS = 5  # of the process: where cores are short, requests that are only relayed go first
+_BACKGROUND = 15  # niceness of the thread that embeds for later
 _REHEARSAL = json.dumps(
     {
         "messages": [
@@ -141,6 +142,7 @@ def _give_memory_back() -> None:
 def main() -> None:
     """Run one windowing process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         Worker(connection, sys.argv[2]).run()
 

@@ -47,8 +47,8 @@ def test_warming_stops_when_it_is_told_to_and_goes_on_later() -> None:
     dense.cosines(QUESTION, TEXTS, SPENT, Deadline.after(60))
     assert dense.warm(lambda: False) == 0
     steps = iter((True, True, False))
-    assert dense.warm(lambda: next(steps)) == 4
-    assert dense.warm(lambda: True) == 6
+    assert dense.warm(lambda: next(steps)) == 2
+    assert dense.warm(lambda: True) == 8
     assert dense.warm(lambda: True) == 0
 
 
