@@ -64,11 +64,15 @@ def trim(
     body: Annotated[bool, typer.Option("--body", help="Print only the body that would be forwarded.")] = False,
 ) -> None:
     """Read a chat request from standard input; print what would be forwarded and why, chunk by chunk with scores."""
-    from gateway import trimming  # noqa: PLC0415 - loads the embedding model
+    from gateway import trimming  # noqa: PLC0415 - loads what the other commands do not need
 
     settings = _load_or_exit(config)
     request = sys.stdin.buffer.read()
-    outcome = trimming.trim(request, settings.windowing, window_tokens)
+    try:
+        outcome = trimming.trim(request, settings.windowing, window_tokens)
+    except (OSError, ValueError) as error:
+        _fail(f"the embedding model {settings.windowing.embedding_model!r} cannot be loaded ({type(error).__name__})")
+        raise AssertionError from None
     if body:
         sys.stdout.buffer.write(outcome.body or request)
     else:

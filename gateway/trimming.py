@@ -5,9 +5,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.config import WindowingSettings
-from gateway.windowing.types import ChunkReport, WindowOutcome, WindowPolicy
+from gateway.windowing.decide import policy_of
+from gateway.windowing.types import ChunkReport, Reason, WindowOutcome
 from gateway.windowing.window import window
-from retrieval.embedding import load_embedder
 from retrieval.retriever import Retriever
 from retrieval.types import Deadline
 
@@ -16,10 +16,19 @@ _PATIENCE_S = 120.0
 
 
 def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) -> WindowOutcome:
-    """Return the window of a request body by the operator's settings, with its chunks."""
-    policy = WindowPolicy(settings.trigger_tokens, window_tokens or settings.window_tokens, settings.deadline_ms)
-    retriever = Retriever(load_embedder(settings.embedding_model))
+    """Return the window of a request body by the operator's settings, with its chunks.
+
+    Raises OSError or ValueError when the embedding model, which only an oversized request needs, cannot be loaded.
+    """
+    policy = policy_of(settings, str(window_tokens) if window_tokens else None)
+    outcome = window(body, policy, None, Deadline.after(_PATIENCE_S))
+    if outcome.reason is not Reason.WARMING:
+        return outcome
+    # Imported here: torch takes seconds, which a request that is left alone does not need.
+    from retrieval.embedding import load_embedder  # noqa: PLC0415
+
     # Whoever asks why has time; loading vocabularies and model is not the request's.
+    retriever = Retriever(load_embedder(settings.embedding_model))
     return window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
 
 
@@ -34,12 +43,15 @@ def show(outcome: WindowOutcome, console: Console | None = None) -> None:
 
 
 def _table(report: tuple[ChunkReport, ...]) -> Table:
-    table = Table("message", "role", "characters", "tokens", "score", "", highlight=False)
-    table.add_column("text", no_wrap=True, ratio=1)
+    table = Table(highlight=False, padding=(0, 0))
+    for name in ("msg", "role", "characters", "tokens", "score", "kept"):
+        table.add_column(name, no_wrap=True, justify="left" if name in {"role", "kept"} else "right")
+    table.add_column("text", ratio=1)
     for chunk in report:
         where = f"{chunk.start}-{chunk.end}"
-        mark = Text("kept", style="green") if chunk.kept else Text("dropped", style="dim")
-        text = Text(" ".join(chunk.text.split())[:_SHOWN], style="" if chunk.kept else "dim")
+        mark = Text("yes", style="green") if chunk.kept else Text("no", style="dim")
+        line = " ".join(chunk.text.split())[:_SHOWN]
+        text = Text(line, style="" if chunk.kept else "dim", no_wrap=True, overflow="ellipsis")
         table.add_row(str(chunk.message), chunk.role, where, str(chunk.tokens), f"{chunk.score:.3f}", mark, text)
     return table
 
@@ -51,4 +63,7 @@ def _summary(outcome: WindowOutcome) -> str:
         why = f" ({outcome.detail})" if outcome.detail else ""
         return f"forwarded as it is: {outcome.reason}{why}; {outcome.tokens_original:,} tokens"
     saved = 1 - (outcome.tokens_forwarded or 0) / max(outcome.tokens_original, 1)
-    return f"{outcome.reason}: {outcome.tokens_original:,} tokens -> {outcome.tokens_forwarded:,}, {saved:.0%} saved"
+    sure = f", {outcome.confidence:.0%} of the evidence expected inside" if outcome.confidence is not None else ""
+    return (
+        f"{outcome.reason}: {outcome.tokens_original:,} tokens -> {outcome.tokens_forwarded:,}, {saved:.0%} saved{sure}"
+    )

@@ -30,10 +30,11 @@ def decide(settings: WindowingSettings, body: bytes, compressed: bool, wish: str
     if len(body) <= settings.trigger_tokens:
         return Plan(Decision.BYPASSED, Reason.SMALL)
     decision = Decision.SHADOW if settings.mode == "shadow" else Decision.APPLIED
-    return Plan(decision, policy=_policy(settings, size))
+    return Plan(decision, policy=policy_of(settings, size))
 
 
-def _policy(settings: WindowingSettings, size: str | None) -> WindowPolicy:
+def policy_of(settings: WindowingSettings, size: str | None) -> WindowPolicy:
+    """Return the policy of a request; `size` is the window that its caller names, if any."""
     window = settings.window_tokens
     if size is not None and size.strip().isascii() and size.strip().isdecimal():
         window = min(max(int(size), settings.min_window_tokens), settings.max_window_tokens)

@@ -58,7 +58,7 @@ def _measured(keeper: Keeper, ranking: Ranking, window_tokens: int, free: float)
 
 
 def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
-    """Return the selection that fills the window, smaller where what has to stay beside it takes more than its share."""
+    """Return the selection that fills the window; a smaller one where too much has to stay with it."""
     most = int(window_tokens * (1 + _COMPANY))
     budget = window_tokens
     kept = keeper.close(select(ranking, budget))

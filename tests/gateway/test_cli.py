@@ -39,3 +39,14 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
         done = RUNNER.invoke(main, ["serve", "--port", str(port)])
     assert done.exit_code == 2
     assert f"can't listen on 127.0.0.1:{port}" in done.output
+
+
+def test_a_model_that_cannot_be_loaded_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "gw.yaml"
+    file.write_text("windowing: {embedding_model: /nowhere/at/all}\n")
+    words = " ".join(f"line {n} of a long text" for n in range(3000))
+    request = json.dumps({"messages": [{"role": "user", "content": f"{words}\n\nWhat is in line 17?"}]})
+    done = RUNNER.invoke(main, ["trim", "--config", str(file)], input=request)
+    assert done.exit_code == 2
+    assert "'/nowhere/at/all' cannot be loaded" in done.output
+    assert "Traceback" not in done.output
