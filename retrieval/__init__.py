@@ -16,6 +16,7 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
     terms.py       words -> index terms: stems, identifiers' parts, character pairs
     lexical.py     chunks + question -> BM25, coverage, character 4-grams
     prepared.py    all of this that no question changes, kept by content in blocks (cache.py) for the next request
+    segments.py    all that is read of a request's beginning, kept whole
     signals.py     every named score of a chunk: lexical, place, neighbours, second hop
     embedding.py   texts -> unit vectors (the only user of sentence_transformers and torch, imported where it is needed)
     index.py       inner-product search (the only user of faiss)

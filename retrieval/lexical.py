@@ -17,6 +17,7 @@ _K1 = 1.2  # BM25's saturation and length normalisation (Robertson and Zaragoza 
 _B = 0.4  # low: chunks are of similar length by construction
 _MAX_TERMS = 192  # of a query; a pasted issue has more, its rarest are kept
 GRAM = 4  # characters
+UNKNOWN = "\0" * GRAM  # stands for what follows a text while that is not known
 _GRAM_BITS = 20
 _GRAM_QUERY = 600  # characters of the query whose 4-grams are used
 
@@ -100,6 +101,19 @@ def join_terms(parts: Sequence[Terms]) -> Lexicon:
     terms = joined([number[part.terms] for number, part in zip(numbers, parts, strict=True)], np.int32)
     rows = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     return Lexicon(dict(vocabulary), rows, terms, frequency, lengths.astype(np.float32))
+
+
+def follow_terms(first: Lexicon, then: Lexicon) -> Lexicon:
+    """Index the rows of both, numbered as `join_terms` does: the first one's numbers stay as they are."""
+    vocabulary: defaultdict[str, int] = defaultdict(None, first.vocabulary)
+    vocabulary.default_factory = vocabulary.__len__
+    number = np.fromiter(map(vocabulary.__getitem__, then.vocabulary), dtype=np.int32, count=len(then.vocabulary))
+    frequency = np.zeros(len(vocabulary), dtype=np.int32)
+    frequency[: len(first.frequency)] = first.frequency
+    frequency[number] += then.frequency
+    terms = np.concatenate([first.terms, number[then.terms]])
+    rows = np.concatenate([first.rows, then.rows + np.int32(first.size)])
+    return Lexicon(dict(vocabulary), rows, terms, frequency, np.concatenate([first.lengths, then.lengths]))
 
 
 def build_lexicon(texts: Sequence[str]) -> Lexicon:
@@ -232,6 +246,25 @@ def read_grams(texts: Sequence[str], following: str = "") -> Grams:
 def join_grams(parts: Sequence[Grams]) -> Grams:
     """Return the runs of all parts' texts."""
     return Grams(joined([part.hashes for part in parts], np.uint32), joined([part.lengths for part in parts], np.int32))
+
+
+def follow_grams(first: Grams, texts: Sequence[str], then: Grams, following: Sequence[str]) -> Grams:
+    """Return the runs of the texts of both, each read with UNKNOWN after it, as if they had been read at once."""
+    last = _folded(texts[1 - GRAM :])[1 - GRAM :]
+    border = _gram_hashes(last + (_folded(following[: GRAM - 1]) + UNKNOWN)[: GRAM - 1])
+    before = first.hashes[: len(first.hashes) - len(border)]
+    return Grams(np.concatenate([before, border, then.hashes]), np.concatenate([first.lengths, then.lengths]))
+
+
+def end_grams(grams: Grams) -> Grams:
+    """Return the runs of texts that were read with UNKNOWN after them, now that nothing follows."""
+    size = max(0, len(grams.hashes) - GRAM + 1)
+    ends = np.minimum(np.cumsum(grams.lengths), size)
+    return Grams(grams.hashes[:size], np.diff(ends, prepend=0).astype(np.int32))
+
+
+def _folded(texts: Sequence[str]) -> str:
+    return "".join(f"{text.casefold()}\n" for text in texts)
 
 
 def gram_scores(grams: Grams, query: str) -> Floats:
