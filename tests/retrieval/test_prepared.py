@@ -72,13 +72,28 @@ def test_what_was_read_before_changes_no_ranking(found: list[Document], question
     random.shuffle(others)
     ranked(warm, others, Query("boats?"))
     longer = [*found, Document("One turn more: 我们学习。", "assistant", 6)]
-    for texts in (found, longer, found[1:], [Document(f"Why?\n\n{d.text}", d.role, d.message) for d in found]):
+    large = [Document(MANUAL[:13_000], "user", 0), *found, Document(MANUAL[:13_000], "tool", 6)]
+    for texts in (
+        found,
+        longer,
+        large,
+        [*large, *longer],
+        found[1:],
+        [Document(f"Why?\n\n{d.text}", d.role, d.message) for d in found],
+    ):
         query = Query(question, ("Ann",))
         assert same(ranked(warm, texts, query), ranked(Retriever(None), texts, query))
 
 
 @pytest.mark.parametrize(
-    "texts", [parts(200_000), parts(90_000, 10, 70_000, 3_000), list(TURNS), [TABLE, *parts(50_000)]]
+    "texts",
+    [
+        parts(200_000),
+        parts(90_000, 10, 70_000, 3_000),
+        list(TURNS),
+        [TABLE, *parts(50_000)],
+        [*TURNS[:5], TABLE, TURNS[5], *parts(30_000, 5, 40_000), Document("a", "user", 9)],
+    ],
 )
 def test_cold_warm_one_turn_more_and_in_other_order_rank_alike(texts: list[Document]) -> None:
     warm = Retriever(None)

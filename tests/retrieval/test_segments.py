@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from retrieval import Atom, Deadline, Document, Query, Retriever, counter_for
-from retrieval.lexical import build_lexicon, end_grams, read_grams
+from retrieval.lexical import build_lexicon, read_grams
 from retrieval.prepared import Passages, Prepared
 from retrieval.segments import beginnings, follow
 from tests.retrieval.test_prepared import COUNTER, MANUAL, QUERY, parts, ranked, same
