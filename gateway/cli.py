@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -55,28 +55,38 @@ def schema() -> None:
     typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
 
 
-@main.command()
+@main.command(options_metavar="[OPTIONS] < request.json")
 def trim(
     config: ConfigOption = None,
     window_tokens: Annotated[
-        int | None, typer.Option(help="Size of the window; the configuration's by default.")
+        int | None,
+        typer.Option(min=1, help="Size of the window, as a caller may name it; the configuration's by default."),
     ] = None,
-    body: Annotated[bool, typer.Option("--body", help="Print only the body that would be forwarded.")] = False,
+    body: Annotated[
+        bool, typer.Option("--body", help="Print only the body, as windowing lets it be forwarded.")
+    ] = False,
 ) -> None:
     """Read a chat request from standard input; print what would be forwarded and why, chunk by chunk with scores."""
     from gateway import trimming  # noqa: PLC0415 - loads what the other commands do not need
 
-    settings = _load_or_exit(config)
-    request = sys.stdin.buffer.read()
+    settings = _load_or_exit(config).windowing
+    request = _standard_input()
+    if why := trimming.complaint(request):
+        _fail(f"standard input: {why}")
     try:
-        outcome = trimming.trim(request, settings.windowing, window_tokens)
-    except (OSError, ValueError) as error:
-        _fail(f"the embedding model {settings.windowing.embedding_model!r} cannot be loaded ({type(error).__name__})")
-        raise AssertionError from None
+        outcome = trimming.trim(request, settings, window_tokens)
+    except trimming.EmbeddingModelError as error:
+        _fail(str(error))
     if body:
         sys.stdout.buffer.write(outcome.body or request)
     else:
-        trimming.show(outcome)
+        trimming.show(outcome, settings)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin.isatty():
+        typer.echo("type a chat request and end it with Ctrl-D, or stop and use `trim < request.json`", err=True)
+    return sys.stdin.buffer.read()
 
 
 def _load_or_exit(path: Path | None) -> Settings:
@@ -84,10 +94,9 @@ def _load_or_exit(path: Path | None) -> Settings:
         return load(path)
     except ConfigError as error:
         _fail(str(error))
-        raise AssertionError from None
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(2)
 

@@ -1,45 +1,121 @@
 """`context-gateway trim`: what windowing makes of one request, chunk by chunk, without any upstream."""
 
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from dataclasses import replace
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gateway.config import WindowingSettings
+from gateway.windowing.conversation import read
 from gateway.windowing.decide import policy_of
-from gateway.windowing.types import ChunkReport, Reason, WindowOutcome
+from gateway.windowing.measuring import COMMON_MODEL, AsItIsError
+from gateway.windowing.types import ChunkReport, Reason, WindowOutcome, WindowPolicy
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
-from retrieval.types import Deadline
+from retrieval.tokens import counter_for
+from retrieval.types import Deadline, Document, Query, Ranking
 
-_SHOWN = 70
+_SHOWN = 200
+# Whoever asks why has time; loading vocabularies and model is not the request's.
 _PATIENCE_S = 120.0
+_REHEARSAL = Document("\n".join(f"Line {n} of a text that only rehearses." for n in range(1000)), "user", 0)
+_WHY = {
+    Reason.WHOLE_DOCUMENT: "the question needs all of the text",
+    Reason.NOTHING_TO_TRIM: "less than a tenth of the tokens would go",
+    Reason.NOT_TEXT: "no chat request that can be read",
+}
+
+
+class EmbeddingModelError(Exception):
+    """The embedding model cannot be loaded; the message says in one line which and why."""
+
+
+class _NotLoaded:
+    """Stands for the retriever until a window is really to be made."""
+
+    def rank(self, *_: object, **__: object) -> Ranking:
+        raise AsItIsError(Reason.WARMING)
+
+
+def complaint(body: bytes) -> str | None:
+    """Say why the body is no chat request, None where it is one."""
+    if not body.strip():
+        return "empty; expected a chat request, as in `context-gateway trim < request.json`"
+    try:
+        found = read(body)
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg}: line {error.lineno}, column {error.colno})"
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 text (byte {error.start})"
+    except (ValueError, RecursionError):
+        return "not JSON that can be read"
+    return None if found else "no chat request; expected an object with a list `messages`, which is not empty"
 
 
 def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) -> WindowOutcome:
-    """Return the window of a request body by the operator's settings, with its chunks.
+    """Return what the gateway makes of a body that comes first, by the operator's settings, with its chunks.
 
-    Raises OSError or ValueError when the embedding model, which only an oversized request needs, cannot be loaded.
+    Raises:
+        EmbeddingModelError: the model, which only a body that is to be trimmed needs, cannot be loaded.
     """
     policy = policy_of(settings, str(window_tokens) if window_tokens else None)
-    outcome = window(body, policy, None, Deadline.after(_PATIENCE_S))
-    if outcome.reason is not Reason.WARMING:
+    counter_for(COMMON_MODEL)  # loaded here, so that its time is not the request's
+    asked = window(body, policy, _NotLoaded(), Deadline.after(_PATIENCE_S))
+    if asked.reason is not Reason.WARMING:
+        return asked if asked.tokens_original is not None else _counted(body, policy, asked)
+    retriever = _retriever(settings.embedding_model)
+    outcome = window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
+    # What was done before is quicker now than it is for a gateway that sees the body for the first time.
+    return replace(outcome, stages=asked.stages + outcome.stages[len(asked.stages) :])
+
+
+def _counted(body: bytes, policy: WindowPolicy, outcome: WindowOutcome) -> WindowOutcome:
+    """Return the outcome with the tokens that the gateway had no need to count, where the body was small enough."""
+    if outcome.reason is not Reason.SMALL:
         return outcome
+    total = window(body, replace(policy, trigger_tokens=0), None, Deadline.after(_PATIENCE_S)).tokens_original
+    return replace(outcome, tokens_original=total, tokens_forwarded=total)
+
+
+def _retriever(model: str) -> Retriever:
+    waiting = Console(file=sys.stderr).status(Text(f"loading the embedding model {model}"))
+    try:
+        # The libraries' progress bars and warnings are nothing that was asked for.
+        with waiting, redirect_stderr(io.StringIO()):
+            return _rehearsed(model)
+    except Exception as error:  # a model can fail to load in any library's way
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise EmbeddingModelError(f"the embedding model {model!r} cannot be loaded: {why}") from error
+
+
+def _rehearsed(model: str) -> Retriever:
+    """Return a retriever as a windowing process has it when its first request comes: it knows how fast it embeds."""
     # Imported here: torch takes seconds, which a request that is left alone does not need.
     from retrieval.embedding import load_embedder  # noqa: PLC0415
 
-    # Whoever asks why has time; loading vocabularies and model is not the request's.
-    retriever = Retriever(load_embedder(settings.embedding_model))
-    return window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
+    retriever = Retriever(load_embedder(model, threads=1))
+    query = Query("What does line 17 rehearse?")
+    retriever.rank([_REHEARSAL], query, counter_for(COMMON_MODEL), Deadline.after(_PATIENCE_S))
+    retriever.warm(lambda: True)
+    return retriever
 
 
-def show(outcome: WindowOutcome, console: Console | None = None) -> None:
-    """Print the outcome as a table of chunks and a summary."""
+def show(outcome: WindowOutcome, settings: WindowingSettings, console: Console | None = None) -> None:
+    """Print the outcome as a table of chunks and a summary, and where the gateway would still do otherwise."""
     console = console or Console()
     if outcome.report:
         console.print(_table(outcome.report))
-    console.print(_summary(outcome))
+    console.print(_summary(outcome, settings), highlight=False, soft_wrap=True)
+    for note in _notes(outcome, settings):
+        console.print(note, highlight=False, soft_wrap=True)
     if outcome.stages:
-        console.print("  ".join(f"{name} {ms:.1f} ms" for name, ms in outcome.stages), style="dim")
+        console.print("  ".join(f"{name} {ms:.1f} ms" for name, ms in outcome.stages), style="dim", soft_wrap=True)
 
 
 def _table(report: tuple[ChunkReport, ...]) -> Table:
@@ -50,20 +126,44 @@ def _table(report: tuple[ChunkReport, ...]) -> Table:
     for chunk in report:
         where = f"{chunk.start}-{chunk.end}"
         mark = Text("yes", style="green") if chunk.kept else Text("no", style="dim")
-        line = " ".join(chunk.text.split())[:_SHOWN]
-        text = Text(line, style="" if chunk.kept else "dim", no_wrap=True, overflow="ellipsis")
+        text = Text(_line(chunk.text), style="" if chunk.kept else "dim", no_wrap=True, overflow="ellipsis")
         table.add_row(str(chunk.message), chunk.role, where, str(chunk.tokens), f"{chunk.score:.3f}", mark, text)
     return table
 
 
-def _summary(outcome: WindowOutcome) -> str:
-    if outcome.tokens_original is None:
-        return f"forwarded as it is: {outcome.reason}" + (f" ({outcome.detail})" if outcome.detail else "")
+def _line(text: str) -> str:
+    """Return the text's beginning in one line, without what a terminal would obey or could not show."""
+    line = " ".join(text[: 4 * _SHOWN].split())[:_SHOWN]
+    return "".join(character if character.isprintable() else "·" for character in line)
+
+
+def _summary(outcome: WindowOutcome, settings: WindowingSettings) -> str:
     if outcome.body is None:
-        why = f" ({outcome.detail})" if outcome.detail else ""
-        return f"forwarded as it is: {outcome.reason}{why}; {outcome.tokens_original:,} tokens"
-    saved = 1 - (outcome.tokens_forwarded or 0) / max(outcome.tokens_original, 1)
+        why = f"forwarded as it is: {outcome.reason}{_why(outcome, settings)}"
+        return f"{why}; {_saved(outcome)}" if outcome.tokens_original is not None else why
     sure = f", {outcome.confidence:.0%} of the evidence expected inside" if outcome.confidence is not None else ""
-    return (
-        f"{outcome.reason}: {outcome.tokens_original:,} tokens -> {outcome.tokens_forwarded:,}, {saved:.0%} saved{sure}"
-    )
+    kept = sum(chunk.kept for chunk in outcome.report)
+    return f"{outcome.reason}: {_saved(outcome)}{sure}; {kept:,} of {len(outcome.report):,} chunks kept"
+
+
+def _saved(outcome: WindowOutcome) -> str:
+    original, forwarded = outcome.tokens_original or 0, outcome.tokens_forwarded or 0
+    return f"{original:,} tokens -> {forwarded:,}, {1 - forwarded / max(original, 1):.0%} saved"
+
+
+def _why(outcome: WindowOutcome, settings: WindowingSettings) -> str:
+    small = f"not above trigger_tokens, {settings.trigger_tokens:,}" if outcome.reason is Reason.SMALL else ""
+    why = outcome.detail or small or _WHY.get(outcome.reason, "")
+    return f" ({why})" if why else ""
+
+
+def _notes(outcome: WindowOutcome, settings: WindowingSettings) -> Iterator[str]:
+    """Say where the gateway would forward the original all the same."""
+    if outcome.body is None:
+        return
+    if settings.mode != "on":
+        yield f"windowing.mode is {settings.mode}: the gateway forwards the original"
+    taken = sum(ms for _, ms in outcome.stages)
+    if taken > settings.deadline_ms:
+        limit = f"windowing.deadline_ms, {settings.deadline_ms:,}"
+        yield f"made in {taken:,.0f} ms here: past {limit}, the gateway forwards the original"

@@ -1,12 +1,20 @@
 import json
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import main
 
 RUNNER = CliRunner()
+
+
+def request(text: str) -> str:
+    return json.dumps({"messages": [{"role": "user", "content": text}]})
 
 
 def test_a_good_file_is_said_to_be_good(tmp_path: Path) -> None:
@@ -45,8 +53,44 @@ def test_a_model_that_cannot_be_loaded_is_said_in_one_line(tmp_path: Path) -> No
     file = tmp_path / "gw.yaml"
     file.write_text("windowing: {embedding_model: /nowhere/at/all}\n")
     words = " ".join(f"line {n} of a long text" for n in range(3000))
-    request = json.dumps({"messages": [{"role": "user", "content": f"{words}\n\nWhat is in line 17?"}]})
-    done = RUNNER.invoke(main, ["trim", "--config", str(file)], input=request)
+    done = RUNNER.invoke(main, ["trim", "--config", str(file)], input=request(f"{words}\n\nWhat is in line 17?"))
     assert done.exit_code == 2
-    assert "'/nowhere/at/all' cannot be loaded" in done.output
-    assert "Traceback" not in done.output
+    assert done.stdout == ""
+    assert re.fullmatch(r"the embedding model '/nowhere/at/all' cannot be loaded: .+\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments, text, complaint",
+    [
+        ([], "", "standard input: empty; expected a chat request"),
+        ([], '{"messages": [', "standard input: not JSON (Expecting value: line 1, column 15)"),
+        (["--body"], "{}", "standard input: no chat request"),
+        (["--config", "/nowhere/gw.yaml"], request("hi"), "/nowhere/gw.yaml: No such file or directory"),
+    ],
+    ids=["empty", "not json", "no messages", "no such file"],
+)
+def test_trim_says_in_one_line_what_it_cannot_use(arguments: list[str], text: str, complaint: str) -> None:
+    done = RUNNER.invoke(main, ["trim", *arguments], input=text)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(complaint)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_as_an_argument_is_answered_with_how_trim_reads_one() -> None:
+    done = RUNNER.invoke(main, ["trim", "request.json"])
+    assert done.exit_code == 2
+    assert "trim [OPTIONS] < request.json" in done.stderr
+
+
+def test_trim_loads_no_model_for_a_request_that_is_left_alone() -> None:
+    for text in ("hi", "word " * 9000 + "\n\nSummarise this document."):
+        command = [sys.executable, "-X", "importtime", "-m", "gateway.cli", "trim"]
+        done = subprocess.run(command, input=request(text), capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.startswith("forwarded as it is: ")
+        assert re.search(r"\| +rich\n", done.stderr)
+        assert not re.search(r"\| +(torch|sentence_transformers)\n", done.stderr)
+
+
+def test_the_body_alone_is_the_request_itself_where_it_is_left_alone() -> None:
+    done = RUNNER.invoke(main, ["trim", "--body"], input=request("hi"))
+    assert (done.exit_code, done.stdout) == (0, request("hi"))

@@ -1,6 +1,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -8,16 +9,24 @@ from rich.console import Console
 
 from demo import texts
 from gateway.config import WindowingSettings
-from gateway.trimming import show, trim
-from gateway.windowing.types import Reason, WindowOutcome
+from gateway.trimming import EmbeddingModelError, complaint, show, trim
+from gateway.windowing.types import ChunkReport, Reason, WindowOutcome
 
 pytestmark = pytest.mark.model
 
 QUESTION = "When is the else clause of a while loop executed?"
 TEXT = f"{texts.reference('compound')}\n\n{QUESTION}"
-OVERSIZED = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": TEXT}]}).encode()
+
+
+def request(text: str) -> bytes:
+    return json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}).encode()
+
+
+OVERSIZED = request(TEXT)
+WHOLE = request(f"{texts.reference('compound')}\n\nSummarise this document.")
 # The request's deadline is not that of whoever asks why: this one would be over before anything is read.
 SETTINGS = WindowingSettings(deadline_ms=10)
+WITHOUT_MODEL = WindowingSettings(embedding_model="/nowhere/at/all")
 
 
 @cache
@@ -25,10 +34,20 @@ def trimmed(window_tokens: int | None = None) -> WindowOutcome:
     return trim(OVERSIZED, SETTINGS, window_tokens)
 
 
-def shown(outcome: WindowOutcome, width: int = 160) -> str:
+def shown(outcome: WindowOutcome, width: int = 160, settings: WindowingSettings | None = None) -> str:
     out = io.StringIO()
-    show(outcome, Console(file=out, width=width))
+    # By default no time is too long: a busy machine is none of these tests' business.
+    show(outcome, settings or WindowingSettings(deadline_ms=10**6), Console(file=out, width=width))
     return out.getvalue()
+
+
+def made() -> WindowOutcome:
+    """Return a window of two chunks without making one."""
+    report = (
+        ChunkReport(0, "assistant", 1_000_000, 1_000_400, 100, 1.25, True, "first \x1b[31mred\x1b[0m \ud800\nline"),
+        ChunkReport(1, "user", 0, 40, 10, 0.05, False, "second"),
+    )
+    return WindowOutcome(Reason.RELEVANCE, b"{}", 20_000, 5_000, (("rank", 30.0), ("select", 2.5)), report=report)
 
 
 def test_an_oversized_request_is_trimmed_and_every_chunk_reported() -> None:
@@ -73,23 +92,94 @@ def test_what_is_shown_are_the_chunks_and_the_sum() -> None:
         assert len(marked) == sum(chunk.kept is kept for chunk in outcome.report)
     *_, summary, stages = lines
     found = re.fullmatch(
-        r"relevance: ([\d,]+) tokens -> ([\d,]+), (\d+)% saved, \d+% of the evidence expected inside", summary
+        r"relevance: ([\d,]+) tokens -> ([\d,]+), (\d+)% saved, \d+% of the evidence expected inside; "
+        r"(\d+) of (\d+) chunks kept",
+        summary,
     )
     assert found
-    original, forwarded, saved = (int(number.replace(",", "")) for number in found.groups())
+    original, forwarded, saved, kept_chunks, chunks = (int(number.replace(",", "")) for number in found.groups())
     assert (original, forwarded) == (outcome.tokens_original, outcome.tokens_forwarded)
     assert saved == round(100 * (1 - forwarded / original))
+    assert (kept_chunks, chunks) == (sum(chunk.kept for chunk in outcome.report), len(outcome.report))
     assert [name for name, _ in outcome.stages] == re.findall(r"([a-z]+) [\d.]+ ms", stages)
 
 
-def test_a_terminal_of_usual_width_shows_every_score() -> None:
+@pytest.mark.parametrize("width", [80, 110])
+def test_a_terminal_of_usual_width_shows_every_column_of_every_chunk(width: int) -> None:
     outcome = trimmed()
-    lines = shown(outcome, width=80)
-    assert all(f"{chunk.score:.3f}│" in lines for chunk in outcome.report)
+    _, head, _, *lines = shown(outcome, width).splitlines()
+    assert re.split(" *┃ *", head)[1:-1] == ["msg", "role", "characters", "tokens", "score", "kept", "text"]
+    for chunk, line in zip(outcome.report, lines[: len(outcome.report)], strict=True):
+        *cells, text = re.split(" *│ *", line, maxsplit=7)[1:]
+        where, kept = f"{chunk.start}-{chunk.end}", "yes" if chunk.kept else "no"
+        assert cells == [str(chunk.message), chunk.role, where, str(chunk.tokens), f"{chunk.score:.3f}", kept]
+        assert " ".join(chunk.text.split()).startswith(text.rstrip(" │…"))
+        assert len(line) == width
 
 
-def test_a_caller_without_a_model_is_told_so_only_where_it_is_needed() -> None:
-    settings = WindowingSettings(embedding_model="/nowhere/at/all")
-    assert trim(b'{"messages": [{"role": "user", "content": "hi"}]}', settings, None).reason is Reason.SMALL
-    with pytest.raises((OSError, ValueError)):
-        trim(OVERSIZED, settings, None)
+def test_long_places_and_roles_leave_the_text_its_room() -> None:
+    line = shown(made(), width=80).splitlines()[3]
+    assert line.startswith("│  0│assistant│1000000-1000400│   100│1.250│yes │first ·[31mred")
+
+
+def test_what_a_terminal_would_obey_or_cannot_show_is_not_printed() -> None:
+    assert "first ·[31mred·[0m · line" in shown(made())
+
+
+def test_a_request_that_is_left_alone_says_why_and_how_large_it_is() -> None:
+    small = shown(trim(request("hi"), WITHOUT_MODEL, None))
+    assert small == "forwarded as it is: small (not above trigger_tokens, 4,000); 8 tokens -> 8, 0% saved\n"
+    whole, stages = shown(trim(WHOLE, WITHOUT_MODEL, None), width=80).splitlines()
+    found = re.fullmatch(
+        r"forwarded as it is: whole_document \(the question needs all of the text\); "
+        r"([\d,]+) tokens -> ([\d,]+), 0% saved",
+        whole,
+    )
+    assert found
+    assert found[1] == found[2]
+    assert re.findall("[a-z]+(?= [0-9])", stages) == ["parse", "count", "plan"]
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_only_where_a_window_is_made() -> None:
+    for body in (request("hi"), WHOLE, b'{"messages": 7, "x": "%s"}' % (b"word " * 5000)):
+        assert trim(body, WITHOUT_MODEL, None).body is None
+    with pytest.raises(EmbeddingModelError, match=r"^the embedding model '/nowhere/at/all' cannot be loaded: .+$"):
+        trim(OVERSIZED, WITHOUT_MODEL, None)
+
+
+@pytest.mark.parametrize(
+    "settings, note",
+    [
+        (WindowingSettings(mode="shadow"), "windowing.mode is shadow: the gateway forwards the original"),
+        (WindowingSettings(mode="off"), "windowing.mode is off: the gateway forwards the original"),
+        (
+            WindowingSettings(deadline_ms=30),
+            "made in 32 ms here: past windowing.deadline_ms, 30, the gateway forwards the original",
+        ),
+    ],
+    ids=["shadow", "off", "deadline"],
+)
+def test_where_the_gateway_would_forward_the_original_all_the_same_is_said(
+    settings: WindowingSettings, note: str
+) -> None:
+    assert note in shown(made(), settings=settings).splitlines()
+    assert "the gateway forwards the original" not in shown(made())
+    assert note not in shown(replace(made(), body=None, reason=Reason.WHOLE_DOCUMENT), settings=settings)
+
+
+@pytest.mark.parametrize(
+    "body, why",
+    [
+        (b" \n", "empty; expected a chat request, as in `context-gateway trim < request.json`"),
+        (b'{"messages": [', "not JSON (Expecting value: line 1, column 15)"),
+        (b'{"messages": "\xff"}', "not UTF-8 text (byte 14)"),
+        (b"[" * 100_000, "not JSON that can be read"),
+        (b'{"messages": []}', "no chat request; expected an object with a list `messages`, which is not empty"),
+        (b"[1]", "no chat request; expected an object with a list `messages`, which is not empty"),
+        (request("hi"), None),
+        (OVERSIZED, None),
+    ],
+    ids=["empty", "cut off", "not utf-8", "nested", "no messages", "no object", "small", "oversized"],
+)
+def test_what_is_no_chat_request_is_told_from_what_is(body: bytes, why: str | None) -> None:
+    assert complaint(body) == why
