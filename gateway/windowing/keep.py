@@ -12,6 +12,7 @@ from gateway.windowing.protect import Plan
 from gateway.windowing.turns import Item, Turn
 from retrieval.types import Mask, Ranking
 
+GAP_TOKENS = 260  # a gap in a text up to this size, two chunks, is kept: evidence seldom ends where a chunk does
 SMALL_TOKENS = 60  # a message of a kept turn up to this size stays whole
 
 Best = Callable[[Item], float]
@@ -77,15 +78,15 @@ class Keeper:
             chunks[own[int(np.argmax(self._scores[own]))]] = True
 
     def _fill(self, first: int, last: int, document: int, chunks: Mask) -> None:
-        """Add what says which record is kept, and fill gaps that cost less than their marker."""
+        """Add what says which record is kept, and fill short gaps."""
         tree = self._plan.regions[document].tree
         if tree is not None:
             for inside, names in jsontext.identities(tree):
                 if chunks[first + inside.start : first + inside.stop].any():
                     chunks[[first + n for n in names]] = True
-        cost = markers.COST if tree is None else markers.JSON_COST
+        most = GAP_TOKENS if tree is None else markers.JSON_COST
         for start, end in _gaps(chunks[first:last]):
-            if self._tokens[first + start : first + end].sum() <= cost:
+            if self._tokens[first + start : first + end].sum() <= most:
                 chunks[first + start : first + end] = True
 
 

@@ -2,9 +2,7 @@
 
 import re
 
-COST = 10
-"""Tokens that a marker takes at most in a text, line breaks included; in a JSON value it takes JSON_COST."""
-JSON_COST = 16
+JSON_COST = 16  # tokens that a marker takes at most in a JSON value
 
 pattern = re.compile(r"\[… [^\]\n]{1,60} omitted …\]")
 

@@ -11,7 +11,7 @@ from retrieval.selection import select
 from retrieval.types import Ranking
 
 _TRIES = 6
-_COMPANY = 0.5  # of the window, at most, for what has to stay with what was selected: answers, calls, names of records
+_COMPANY = 0.5  # of the window, at most, for what stays with what was selected: short gaps, answers, names of records
 _GROWTH = 1.25  # from one size of an elastic window to the next
 
 
