@@ -1,4 +1,4 @@
-"""What windowing adds to a long prompt: `python -m benchmarks.bench_added [--runs 5] [--deadline-ms 5000]`.
+"""What windowing adds to a long prompt: `python -m benchmarks.bench_added [--runs 5] [--embedding-ms N]`.
 
 Text of 8K, 32K, 128K and 512K tokens from Python's own documentation and library, through the real gateway; the time
 of the same request sent straight to the upstream is taken off. Cold: a text the gateway has not seen. Warm: the same
@@ -118,13 +118,13 @@ def sample(through: Client, direct: Client, body: bytes) -> Sample:
     )
 
 
-def measure(runs: int, deadline_ms: int) -> dict[tuple[int, str], list[Sample]]:
+def measure(runs: int, deadline_ms: int, embedding_ms: int | None) -> dict[tuple[int, str], list[Sample]]:
     """Return the samples by size and kind (cold, warm, turn)."""
     results: dict[tuple[int, str], list[Sample]] = {(size, kind): [] for size in SIZES for kind in KINDS}
     with contextlib.ExitStack() as stack:
         port = free_port()
         upstream = stack.enter_context(running(["-m", "benchmarks.canned", str(port)], port)).url
-        through = Client(stack.enter_context(gateway(upstream, deadline_ms)).url)
+        through = Client(stack.enter_context(gateway(upstream, deadline_ms, embedding_ms=embedding_ms)).url)
         direct = Client(upstream)
         sample(through, direct, body_of(unseen(document(SIZES[0]), "first", SIZES[0]), COLD))
         for size in SIZES:
@@ -165,8 +165,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="texts of each size")
     parser.add_argument("--deadline-ms", type=int, default=5000, help="the gateway's deadline")
+    parser.add_argument("--embedding-ms", type=int, help="the operator's time for embedding on a request's path")
     options = parser.parse_args()
-    show(measure(options.runs, options.deadline_ms), console())
+    show(measure(options.runs, options.deadline_ms, options.embedding_ms), console())
 
 
 if __name__ == "__main__":

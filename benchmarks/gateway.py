@@ -11,16 +11,20 @@ CONFIG = """upstreams:
   main: {{base_url: "{upstream}/v1"}}
 models:
   gpt-4o-mini: {{upstream: main}}
-windowing: {{mode: "on", trigger_tokens: 4000, window_tokens: 2000, deadline_ms: {deadline_ms}}}
+windowing:
+  {{mode: "on", trigger_tokens: 4000, window_tokens: 2000, deadline_ms: {deadline_ms}, embedding_ms: {embedding_ms}}}
 """
 
 
 @contextlib.contextmanager
-def gateway(upstream_url: str, deadline_ms: int = 1500, workers: int = 1) -> Iterator[Server]:
+def gateway(
+    upstream_url: str, deadline_ms: int = 1500, workers: int = 1, embedding_ms: int | None = None
+) -> Iterator[Server]:
     """Run `context-gateway serve` before the upstream (a URL without /v1) until it is ready."""
     with tempfile.TemporaryDirectory(prefix="context-gateway-bench-") as folder:
         config = Path(folder) / "gateway.yaml"
-        config.write_text(CONFIG.format(upstream=upstream_url, deadline_ms=deadline_ms))
+        embedding = "null" if embedding_ms is None else embedding_ms
+        config.write_text(CONFIG.format(upstream=upstream_url, deadline_ms=deadline_ms, embedding_ms=embedding))
         port = free_port()
         command = [
             "-m",

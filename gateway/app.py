@@ -88,7 +88,7 @@ def _keyring(settings: Settings) -> Keyring:
 
 def _pool(settings: Settings) -> WindowPool:
     wanted = settings.windowing
-    return WindowPool(processes=wanted.processes, queue=wanted.queue, embedding_model=wanted.embedding_model)
+    return WindowPool(wanted.processes, wanted.queue, wanted.embedding_model, wanted.embedding_ms)
 
 
 def create_app(settings: Settings | None = None) -> Gateway:

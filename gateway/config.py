@@ -76,6 +76,9 @@ class WindowingSettings(_Section):
     deadline_ms: int = Field(1500, ge=10, description="past this the original is forwarded")
     processes: int = Field(1, ge=1, le=64, description="windowing processes of each worker")
     queue: int = Field(8, ge=1, description="requests that may wait for windowing, per process")
+    embedding_ms: int | None = Field(
+        None, ge=0, description="time for embedding on a request's path; unset: a quarter of what ranking took"
+    )
     embedding_model: str = Field(DEFAULT_EMBEDDING_MODEL, description="installed name, local path or hub id")
 
     @model_validator(mode="after")

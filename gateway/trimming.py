@@ -15,16 +15,16 @@ from gateway.config import WindowingSettings
 from gateway.windowing.conversation import read
 from gateway.windowing.decide import policy_of
 from gateway.windowing.measuring import COMMON_MODEL, AsItIsError
+from gateway.windowing.rehearsal import rehearsed
 from gateway.windowing.types import ChunkReport, Reason, WindowOutcome, WindowPolicy
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
-from retrieval.types import Deadline, Document, Query, Ranking
+from retrieval.types import Deadline, Ranking
 
 _SHOWN = 200
 # Whoever asks why has time; loading vocabularies and model is not the request's.
 _PATIENCE_S = 120.0
-_REHEARSAL = Document("\n".join(f"Line {n} of a text that only rehearses." for n in range(1000)), "user", 0)
 _WHY = {
     Reason.WHOLE_DOCUMENT: "the question needs all of the text",
     Reason.NOTHING_TO_TRIM: "less than a tenth of the tokens would go",
@@ -69,7 +69,7 @@ def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) ->
     asked = window(body, policy, _NotLoaded(), Deadline.after(_PATIENCE_S))
     if asked.reason is not Reason.WARMING:
         return asked if asked.tokens_original is not None else _counted(body, policy, asked)
-    retriever = _retriever(settings.embedding_model)
+    retriever = _retriever(settings)
     outcome = window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
     # What was done before is quicker now than it is for a gateway that sees the body for the first time.
     return replace(outcome, stages=asked.stages + outcome.stages[len(asked.stages) :])
@@ -83,27 +83,16 @@ def _counted(body: bytes, policy: WindowPolicy, outcome: WindowOutcome) -> Windo
     return replace(outcome, tokens_original=total, tokens_forwarded=total)
 
 
-def _retriever(model: str) -> Retriever:
+def _retriever(settings: WindowingSettings) -> Retriever:
+    model = settings.embedding_model
     waiting = Console(file=sys.stderr).status(Text(f"loading the embedding model {model}"))
     try:
         # The libraries' progress bars and warnings are nothing that was asked for.
         with waiting, redirect_stderr(io.StringIO()):
-            return _rehearsed(model)
+            return rehearsed(settings.embedding_model, settings.embedding_ms)
     except Exception as error:  # a model can fail to load in any library's way
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise EmbeddingModelError(f"the embedding model {model!r} cannot be loaded: {why}") from error
-
-
-def _rehearsed(model: str) -> Retriever:
-    """Return a retriever as a windowing process has it when its first request comes: it knows how fast it embeds."""
-    # Imported here: torch takes seconds, which a request that is left alone does not need.
-    from retrieval.embedding import load_embedder  # noqa: PLC0415
-
-    retriever = Retriever(load_embedder(model, threads=1))
-    query = Query("What does line 17 rehearse?")
-    retriever.rank([_REHEARSAL], query, counter_for(COMMON_MODEL), Deadline.after(_PATIENCE_S))
-    retriever.warm(lambda: True)
-    return retriever
 
 
 def show(outcome: WindowOutcome, settings: WindowingSettings, console: Console | None = None) -> None:

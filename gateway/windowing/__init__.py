@@ -8,7 +8,7 @@ In the relay's process:
     pool.py child.py         the windowing processes, a bounded queue before them; frames.py is what they are told
     measuring.py             how large a request is (also the first stage of a window)
 
-In a windowing process (worker.py), window.py takes a body through the stages:
+In a windowing process (worker.py, ready after a rehearsal.py), window.py takes a body through the stages:
 
     conversation.py spans.py       the messages, and where each text stands in the bytes
     counting.py                    tokens of each text

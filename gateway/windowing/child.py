@@ -22,8 +22,8 @@ _ROOT = Path(__file__).parents[2]
 class Child:
     """A windowing process, from its start to its end."""
 
-    def __init__(self, model: str, free: Callable[["Child"], None]) -> None:
-        """`free` is called whenever the process could take a job."""
+    def __init__(self, model: tuple[str, ...], free: Callable[["Child"], None]) -> None:
+        """`model` is what the process is told of its model; `free` is called whenever it could take a job."""
         self._model = model
         self._free = free
         self._process: asyncio.subprocess.Process | None = None
@@ -62,7 +62,7 @@ class Child:
             "-m",
             "gateway.windowing.worker",
             str(descriptor),
-            self._model,
+            *self._model,
             pass_fds=(descriptor,),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

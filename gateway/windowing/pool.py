@@ -37,9 +37,9 @@ class PoolStats:
 class WindowPool:
     """Windows bodies in processes of its own, at most `queue` waiting for each of them."""
 
-    def __init__(self, processes: int, queue: int, embedding_model: str) -> None:
+    def __init__(self, processes: int, queue: int, embedding_model: str, embedding_ms: int | None = None) -> None:
         self._limit = queue * processes
-        self._model = embedding_model
+        self._model = (embedding_model,) if embedding_ms is None else (embedding_model, str(embedding_ms))
         self._children: list[Child | None] = [None] * processes
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child | None]] = deque()

@@ -1,4 +1,4 @@
-"""A windowing process: `python -m gateway.windowing.worker FD MODEL`, where FD is a connected socket.
+"""A windowing process: `python -m gateway.windowing.worker FD MODEL [EMBEDDING_MS]`, where FD is a connected socket.
 
 It takes one job at a time; a second thread reads the socket, so that a job is told when nobody waits for it any
 more, and ends the process when the gateway is gone. A third loads the embedding model; until it is there, tokens are
@@ -7,7 +7,6 @@ counted and oversized requests answered WARMING. Afterwards it embeds, while no 
 
 import ctypes
 import gc
-import json
 import os
 import queue
 import signal
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 
 from gateway.windowing.frames import Cancel, Job, Lookups, Reply, State, packed, receive_frame
 from gateway.windowing.measuring import COMMON_MODEL
-from gateway.windowing.types import WindowOutcome, WindowPolicy
+from gateway.windowing.rehearsal import rehearsed
+from gateway.windowing.types import WindowOutcome
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
@@ -27,16 +27,6 @@ from retrieval.types import Deadline
 
 _NICENESS = 5  # of the process: where cores are short, requests that are only relayed go first
 _BACKGROUND = 15  # niceness of the thread that embeds for later
-_REHEARSAL = json.dumps(
-    {
-        "messages": [
-            {"role": "user", "content": "\n".join(f"Line {n} of a text that only rehearses." for n in range(1000))},
-            {"role": "assistant", "content": "I have read it."},
-            {"role": "user", "content": "What does line 17 rehearse?"},
-        ]
-    }
-).encode()
-_REHEARSAL_POLICY = WindowPolicy(trigger_tokens=1000, window_tokens=1000, deadline_ms=60_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +43,10 @@ class JobDeadline(Deadline):
 class Worker:
     """Answers the jobs that come over one socket."""
 
-    def __init__(self, connection: socket.socket, model: str) -> None:
+    def __init__(self, connection: socket.socket, model: str, embedding_ms: int | None) -> None:
         self._connection = connection
         self._model = model
+        self._embedding_ms = embedding_ms
         self._sending = threading.Lock()
         self._jobs: queue.SimpleQueue[tuple[Job, JobDeadline]] = queue.SimpleQueue()
         self._events: dict[int, threading.Event] = {}
@@ -99,16 +90,10 @@ class Worker:
 
     def _load(self) -> None:
         try:
-            # Imported here: torch takes seconds, in which tokens are counted already.
-            from retrieval.embedding import load_embedder  # noqa: PLC0415
-
-            retriever = Retriever(load_embedder(self._model, threads=1))
+            retriever = rehearsed(self._model, self._embedding_ms)
         except Exception as error:  # noqa: BLE001 - a model can fail to load in any library's way; the gateway is told
             self._send(State(ready=False, detail=f"the embedding model cannot be loaded ({type(error).__name__})"))
         else:
-            # The first window pays for what all later ones share (a second or two): not a request's time.
-            window(_REHEARSAL, _REHEARSAL_POLICY, retriever, Deadline.after(60))
-            retriever.warm(lambda: True)
             # What is loaded stays: garbage is then collected in milliseconds, not in a third of a second.
             gc.collect()
             gc.freeze()
@@ -144,7 +129,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
-        Worker(connection, sys.argv[2]).run()
+        Worker(connection, sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None).run()
 
 
 if __name__ == "__main__":

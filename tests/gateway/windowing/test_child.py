@@ -19,7 +19,7 @@ BODY = json.dumps({"messages": [{"role": "user", "content": "word " * 5000 + "Wh
 async def running() -> AsyncIterator[tuple[Child, "asyncio.Queue[Child]", "asyncio.Task[None]"]]:
     """A child without a model, the queue it comes to whenever it is free, and the task that runs it."""
     free: asyncio.Queue[Child] = asyncio.Queue()
-    child = Child("/nonexistent", free.put_nowait)
+    child = Child(("/nonexistent",), free.put_nowait)
     task = asyncio.create_task(child.run())
     try:
         yield child, free, task
@@ -74,7 +74,7 @@ async def test_its_end_answers_the_job_and_ends_run() -> None:
 
 async def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
-    child = Child("/nonexistent", lambda _: None)
+    child = Child(("/nonexistent",), lambda _: None)
     await child.run()
     assert not child.counting
     assert child.detail == "a windowing process ended or could not be started (FileNotFoundError)"

@@ -49,10 +49,10 @@ class Process:
 
 
 @contextmanager
-def running(model: str) -> Iterator[Process]:
+def running(*model: str) -> Iterator[Process]:
     ours, theirs = socket.socketpair()
     ours.settimeout(120)
-    command = [sys.executable, "-m", "gateway.windowing.worker", str(theirs.fileno()), model]
+    command = [sys.executable, "-m", "gateway.windowing.worker", str(theirs.fileno()), *model]
     with theirs:
         process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
@@ -115,3 +115,24 @@ def test_a_deadline_is_past_when_nobody_waits() -> None:
     assert deadline.left() < 0
     with pytest.raises(DeadlineExceededError):
         deadline.check()
+
+
+@pytest.mark.model
+def test_a_cold_text_is_embedded_where_the_operator_gives_time_for_it() -> None:
+    with running("all-MiniLM-L6-v2", "5000") as worker:
+        while not worker.next(State).ready:
+            pass
+        worker.send(Job(1, body(60_000), POLICY, 60))
+        reply = worker.next(Reply)
+        assert (reply.reason, reply.skipped) == (Reason.RELEVANCE, ())
+        assert reply.lookups.misses > 2
+
+
+@pytest.mark.model
+def test_a_cold_text_is_ranked_without_vectors_where_no_time_is_given() -> None:
+    with running("all-MiniLM-L6-v2", "0") as worker:
+        while not worker.next(State).ready:
+            pass
+        worker.send(Job(1, body(60_000), POLICY, 60))
+        reply = worker.next(Reply)
+        assert (reply.reason, reply.skipped) == (Reason.RELEVANCE, ("dense",))
