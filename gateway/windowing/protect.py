@@ -16,6 +16,8 @@ RECENT_SHARE = 0.75  # of an agent's window that may be spent on its last steps:
 LATEST_CHARACTERS = 2_000  # of the one message directly before the question that stays as it is
 LATEST_GROUP_TOKENS = 2_000  # of an agent's latest tool calls and results, after the question, that stay whole
 _BESIDE_ATTACHMENT_TOKENS = 200  # a longer text beside an image may be trimmed
+_PASTED_CHARACTERS = 12_000  # of an earlier message of the user that holds material beside what it asked
+_ASKED_CHARACTERS = 1_000  # of what it asked, which then stays with whatever is kept of the message
 _RECENT_TEXTS = 4
 _RECENT_CHARACTERS = 2_000
 _NAME_CHARACTERS = 300
@@ -72,7 +74,7 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
         region
         for message in messages
         if message.index not in whole
-        for region in (asks if message.index == question else _regions(message, tally.texts[message.index]))
+        for region in (asks if message.index == question else _regions(messages, message, tally.texts[message.index]))
     )
     return Plan(
         conversation,
@@ -173,7 +175,13 @@ def _region(text: Text, start: int, end: int) -> Iterator[Region]:
         yield Region(text, end - len(part.lstrip()), start + len(part.rstrip()))
 
 
-def _regions(message: Message, tokens: Sequence[int]) -> Iterator[Region]:
+def _regions(messages: Sequence[Message], message: Message, tokens: Sequence[int]) -> Iterator[Region]:
+    if message.role == "user" and message.length > _PASTED_CHARACTERS:
+        # Told apart as when it was asked, its material is the text that was read then, and is not read again.
+        asked, _ = _question(messages, message.index)
+        if message.length - sum(r.end - r.start for r in asked) <= _ASKED_CHARACTERS:
+            yield from asked
+            return
     for text, size in zip(message.texts, tokens, strict=True):
         if not text.editable:
             continue

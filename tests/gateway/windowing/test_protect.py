@@ -52,6 +52,19 @@ def test_a_pasted_document_in_the_question_is_trimmable_and_its_question_is_not(
     assert all(r.end <= text.rindex("Question:") for r in found.regions)
 
 
+def test_an_earlier_document_is_the_text_that_it_was_when_it_was_asked_about() -> None:
+    asked = {"role": "user", "content": f"{REFERENCE[:20_000]}\n\nWhat does the with statement do?"}
+    first, then = planned(asked), planned(asked, READ, {"role": "user", "content": "And what does del do?"})
+    assert [d.text for d in then.documents] == [d.text for d in first.documents]
+    assert not any("What does the with statement do?" in r.value for r in then.regions)
+
+
+def test_an_earlier_document_that_only_seems_to_ask_a_lot_may_be_trimmed_as_a_whole() -> None:
+    asks = "\n".join(f"{n}. Please explain to me in detail what line {n} of the file does." for n in range(60))
+    then = planned({"role": "user", "content": f"{REFERENCE[:20_000]}\n\n{asks}"}, READ, QUESTION)
+    assert any("line 59 of the file" in r.value for r in then.regions)
+
+
 def test_parts_of_the_question_are_told_apart() -> None:
     parts = [{"type": "text", "text": REFERENCE[:20_000]}, {"type": "text", "text": "What does the with statement do?"}]
     found = planned(LONG, READ, {"role": "user", "content": parts})
