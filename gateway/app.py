@@ -83,7 +83,7 @@ class Gateway:
 
 
 def _keyring(settings: Settings) -> Keyring:
-    return Keyring.of({name: [key.get_secret_value() for key in team.keys] for name, team in settings.teams.items()})
+    return Keyring.of({name: [k.key.get_secret_value() for k in team.keys] for name, team in settings.teams.items()})
 
 
 def _pool(settings: Settings) -> WindowPool:

@@ -8,18 +8,15 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
-    Discriminator,
     Field,
     SecretStr,
-    Tag,
     ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.policies import MODES, Section, TeamSettings, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
 # Workers are processes of their own; these variables tell them what the command line said.
@@ -27,10 +24,6 @@ CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _http_url(value: str) -> str:
@@ -42,12 +35,7 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _yaml_switch(value: object) -> object:
-    """Turn YAML's bare `on` and `off`, which it reads as booleans, back into words."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """A server that speaks the OpenAI protocol."""
 
     base_url: Annotated[str, AfterValidator(_http_url)] = Field(description="URL up to and with /v1")
@@ -56,16 +44,17 @@ class UpstreamSettings(_Section):
     read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """Where a model is served."""
 
-    upstream: str
+    upstream: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1, description="most it can answer with; unset: what is known of it")
 
 
-class WindowingSettings(_Section):
+class WindowingSettings(Section):
     """When and how far oversized prompts are trimmed; sizes in tokens of the request's model."""
 
-    mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(_yaml_switch)] = "on"
+    mode: Annotated[MODES, BeforeValidator(yaml_switch)] = "on"
     trigger_tokens: int = Field(4000, ge=1, description="prompts above this size are windowed")
     window_tokens: int = Field(2000, ge=100, description="retrieved text that is kept, beside what is protected")
     min_window_tokens: int = Field(500, ge=100, description="smallest elastic window, smallest size a caller gets")
@@ -88,74 +77,64 @@ class WindowingSettings(_Section):
         return self
 
 
-class BudgetSettings(_Section):
-    """A limit on what a team spends in one period (accepted, not enforced yet)."""
-
-    usd: float | None = Field(None, ge=0)
-    tokens: int | None = Field(None, ge=0)
-    period: Literal["hour", "day", "week", "month", "total"] = "month"
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        if (self.usd is None) == (self.tokens is None):
-            raise ValueError("expected either usd or tokens")
-        return self
-
-
-def _budget_form(value: object) -> str:
-    return "list" if isinstance(value, list | tuple) else "one"
-
-
-Budgets = Annotated[
-    Annotated[BudgetSettings, Tag("one")] | Annotated[tuple[BudgetSettings, ...], Tag("list")],
-    Discriminator(_budget_form),
-]
-
-
-class TeamSettings(_Section):
-    """A team: the keys its callers send, and its budgets."""
-
-    keys: tuple[SecretStr, ...] = Field(min_length=1)
-    budget: Budgets | None = None
-
-    @model_validator(mode="after")
-    def _keys_are_long(self) -> Self:
-        if any(len(key.get_secret_value()) < 8 for key in self.keys):
-            raise ValueError("expected keys of 8 characters or more")
-        return self
-
-
-class AdminSettings(_Section):
-    """Access to the admin API (accepted, not served yet)."""
+class AdminSettings(Section):
+    """Access to the admin API, which is only served with a token."""
 
     token: SecretStr
 
+    @model_validator(mode="after")
+    def _token_is_long(self) -> Self:
+        if len(self.token.get_secret_value()) < 16:
+            raise ValueError("expected a token of 16 characters or more")
+        return self
 
-class RedisSettings(_Section):
-    """Shared state of several replicas (accepted, not used yet)."""
+
+class RedisSettings(Section):
+    """Shared state of several replicas."""
 
     url: str = Field(pattern=r"^(redis|rediss|unix)://")
+    timeout_ms: int = Field(50, ge=1, le=60_000, description="longest wait for an answer")
+    replicas: int = Field(2, ge=1, description="gateways that share a budget's rest while the store is away")
 
 
-class LimitSettings(_Section):
+class StoreSettings(Section):
+    """Where teams, budgets and the ledger are kept."""
+
+    path: Path | None = Field(None, description="SQLite file; unset: gateway.db beside the configuration file")
+    durability: Literal["process", "power"] = Field(
+        "process", description="what a reservation outlives: the death of the process, or a power cut too (slower)"
+    )
+    retention_days: int = Field(90, ge=1, description="age at which ledger entries are forgotten")
+
+
+class SpendingSettings(Section):
+    """How much a request is taken to cost before it is sent."""
+
+    output_tokens: int | None = Field(
+        None, ge=1, description="estimate where the caller names no limit; unset: the model's output limit"
+    )
+    reservation_s: float = Field(60.0, ge=5, le=3600, description="after which a dead process's requests are charged")
+
+
+class LimitSettings(Section):
     """Bounds on what a caller may send."""
 
     body_mb: float = Field(50.0, gt=0, description="largest chat body, in MB; a larger one gets 413")
 
 
-class LoggingSettings(_Section):
+class LoggingSettings(Section):
     """What the log line of a request may hold."""
 
     prompts: bool = Field(False, description="log the forwarded body too; off unless the operator asks")
 
 
-class CostSettings(_Section):
+class CostSettings(Section):
     """What the gateway itself costs; taken off every saving that it shows."""
 
     cpu_usd_per_hour: float = Field(0.05, ge=0, description="price of one core for an hour")
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that the operator decides."""
 
     upstreams: dict[str, UpstreamSettings] = Field(min_length=1)
@@ -164,17 +143,22 @@ class Settings(_Section):
     teams: dict[str, TeamSettings] = Field(default_factory=dict)
     admin: AdminSettings | None = None
     redis: RedisSettings | None = None
+    store: StoreSettings = StoreSettings()
+    on_store_outage: Literal["closed", "open"] = Field(
+        "closed", description="closed: 503 for teams with limits; open: each replica spends its share of what was left"
+    )
+    spending: SpendingSettings = SpendingSettings()
     limits: LimitSettings = LimitSettings()
     logging: LoggingSettings = LoggingSettings()
     costs: CostSettings = CostSettings()
-    ask_usage: Annotated[Literal["auto", "off"], BeforeValidator(_yaml_switch)] = Field(
+    ask_usage: Annotated[Literal["auto", "off"], BeforeValidator(yaml_switch)] = Field(
         "auto", description="auto: ask the upstream for the usage of streams; off: never touch stream_options"
     )
 
     def upstream_of(self, model: str | None) -> str:
         """Return the name of the upstream that serves the model: the first one unless configured."""
         named = self.models.get(model) if model else None
-        return named.upstream if named else next(iter(self.upstreams))
+        return (named.upstream if named else None) or next(iter(self.upstreams))
 
 
 class _Environment(BaseSettings):
@@ -257,11 +241,11 @@ def _sentence(message: str) -> str:
 
 def _cross_checks(settings: Settings, source: YamlSource) -> Iterator[str]:
     for model, entry in settings.models.items():
-        if entry.upstream not in settings.upstreams:
+        if entry.upstream is not None and entry.upstream not in settings.upstreams:
             known = ", ".join(settings.upstreams)
             yield f"{source.at(('models', model, 'upstream'))}: expected the name of an upstream ({known})"
     owners: dict[str, str] = {}
     for team, members in settings.teams.items():
         for i, key in enumerate(members.keys):
-            if owners.setdefault(key.get_secret_value(), team) != team:
+            if owners.setdefault(key.key.get_secret_value(), team) != team:
                 yield f"{source.at(('teams', team, 'keys', i))}: another team has the same key"

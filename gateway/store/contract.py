@@ -1,0 +1,160 @@
+"""What a store promises; sqlite.py and redis.py keep it, one suite of contract tests holds both to it.
+
+Every limit is a counter of `spent` and `reserved`, both integers (nano-USD, tokens or requests). A reservation sets
+amounts aside on several counters at once, or on none; a settlement replaces them by what was really spent and writes
+the request's ledger entry in the same step. So spent + reserved <= limit holds at every moment, and nothing is lost
+or billed twice when a process dies or a call is repeated.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.store.entries import Entry, Group, Span, Usages
+
+
+class StoreUnavailableError(Exception):
+    """The store does not answer, or not in time; whether a call took effect is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An amount to set aside of one counter, whose spent + reserved must not exceed `limit`.
+
+    `lapsed` is what is charged when the reservation expires with nobody to settle it. The counter is forgotten some
+    time after `until` (seconds since the epoch; None: kept for ever).
+    """
+
+    counter: str
+    amount: int
+    limit: int
+    lapsed: int
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Holds to take all at once or not at all; `entry` goes into the ledger, unsettled, when it expires.
+
+    Counters' names are unique within a team. `expires` is in seconds since the epoch.
+    """
+
+    id: str
+    team: str
+    holds: tuple[Hold, ...]
+    expires: float
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of one counter."""
+
+    counter: str
+    spent: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """All holds were taken; standings after that, in the order of the holds."""
+
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was taken, since the hold at place `hold` (the first such) does not fit; standings as they are."""
+
+    hold: int
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount to add to what a counter has spent."""
+
+    counter: str
+    amount: int
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of one request: all that its reservation holds is freed, the charges are made, the entry is written.
+
+    Without a reservation of that id (none was needed, or the store was away) charges and entry are made all the same.
+    Of one that had expired, what was charged then is taken back first, and its unsettled entry is replaced.
+    """
+
+    id: str
+    team: str
+    charges: tuple[Charge, ...]
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement did: `applied` is False for one that had been made before, and changed nothing.
+
+    `before` holds what each charge's counter had spent until then, `standings` their state afterwards; both are empty
+    where it was not applied.
+    """
+
+    applied: bool
+    before: tuple[int, ...]
+    standings: tuple[Standing, ...]
+
+
+class Kind(StrEnum):
+    """Kinds of documents that are made at run time."""
+
+    TEAM = "team"
+    KEY = "key"
+
+
+class Store(Protocol):
+    """The state that workers and replicas share. Every method may raise StoreUnavailableError."""
+
+    async def open(self) -> None:
+        """Make ready for use; to be awaited once, in the event loop that uses the store."""
+
+    async def close(self) -> None:
+        """Finish what was handed in, and let go of everything."""
+
+    async def reserve(self, reservation: Reservation) -> Granted | Refused:
+        """Take all holds, or none; durable when it returns. The same id again returns Granted and takes nothing."""
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Settle a request; the same id again changes nothing."""
+
+    async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
+        """Let the reservations, ids by team, expire later; those that are gone are passed over."""
+
+    async def expire(self, now: float) -> tuple[Entry, ...]:
+        """Charge what has expired until now: each hold's `lapsed`. Return the entries, which are unsettled now."""
+
+    async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
+        """Return the counters' states, in their order; one never used is at 0."""
+
+    async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
+        """Return the entries of reservations that expired and were not settled since, oldest first."""
+
+    def entries(self, span: Span, team: str | None = None) -> AsyncIterator[Entry]:
+        """Yield the ledger's entries of that time, unsettled ones too, oldest first."""
+
+    async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
+        """Return the sums over the ledger's entries of that time, unsettled ones too, by groups, in their order."""
+
+    async def prune(self, before: float) -> int:
+        """Forget the ledger's settled entries, and counters whose `until` is before; return how many entries."""
+
+    async def version(self) -> int:
+        """Return a number that changes whenever a document does."""
+
+    async def documents(self, kind: Kind) -> Mapping[str, bytes]:
+        """Return all documents of the kind, by name."""
+
+    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
+        """Write a document; None removes it. Durable when it returns."""
