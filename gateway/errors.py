@@ -2,9 +2,14 @@
 
 GatewayError
 +-- InvalidJsonError           400  the chat body is not JSON
++-- InvalidRequestError        400  a parameter of the gateway's own routes makes no sense
 +-- AuthenticationError        401  no key, or one that no team has
++-- NotAllowedError            403  a model or a route that the team or the key may not use
 +-- UnknownUrlError            404  a path outside the API
 +-- BodyTooLargeError          413  a chat body over the configured limit
++-- InsufficientQuotaError     429  a budget is used up
++-- RateLimitError             429  too much at once
++-- StoreOutageError           503  the shared store is away, and requests with limits are refused meanwhile
 +-- UpstreamUnreachableError   502  no connection, or one that broke
 |   +-- UpstreamNotConnectedError   nothing can have been sent: safe to try again
 +-- UpstreamTimeoutError       504  no answer, or a silence longer than allowed
@@ -21,6 +26,11 @@ class GatewayError(Exception):
     type = "gateway_error"
     code: str | None = None
     param: str | None = None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the reply's head says of it, beside the body."""
+        return []
 
     def body(self) -> bytes:
         """Return the JSON body, as OpenAI's SDKs expect it."""
@@ -39,10 +49,26 @@ class InvalidJsonError(GatewayError):
     status, type, code = 400, "invalid_request_error", "invalid_json"
 
 
+class InvalidRequestError(GatewayError):
+    """A parameter of one of the gateway's own routes makes no sense."""
+
+    status, type, code = 400, "invalid_request_error", "invalid_request"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class AuthenticationError(GatewayError):
     """The caller's key belongs to no team."""
 
     status, type, code = 401, "invalid_request_error", "invalid_api_key"
+
+
+class NotAllowedError(GatewayError):
+    """The team, or the key, may not use this model or route."""
+
+    status, type, code = 403, "invalid_request_error", "not_allowed"
 
 
 class UnknownUrlError(GatewayError):
@@ -55,6 +81,48 @@ class BodyTooLargeError(GatewayError):
     """The body of a chat request is larger than the operator allows."""
 
     status, type, code = 413, "invalid_request_error", "body_too_large"
+
+
+class InsufficientQuotaError(GatewayError):
+    """A budget has no room for the request; asking again before it begins anew is of no use."""
+
+    status, type, code = 429, "insufficient_quota", "insufficient_quota"
+
+    def __init__(self, message: str, retry_after_s: int | None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Tell the SDKs, which ask again after every 429, not to."""
+        wait = [] if self.retry_after_s is None else [(b"retry-after", b"%d" % self.retry_after_s)]
+        return [*wait, (b"x-should-retry", b"false")]
+
+
+class RateLimitError(GatewayError):
+    """More at once than the team may; after a short while there is room again."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Tell when there is room again, which the SDKs wait for."""
+        return [(b"retry-after", b"%d" % self.retry_after_s)]
+
+
+class StoreOutageError(GatewayError):
+    """The shared store is away, so that nobody knows what is left of a budget."""
+
+    status, type, code = 503, "gateway_error", "store_unavailable"
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Tell when to try again."""
+        return [(b"retry-after", b"1")]
 
 
 class UpstreamUnreachableError(GatewayError):

@@ -124,7 +124,7 @@ class Exchange:
         """Answer with the gateway's own error."""
         body = error.body()
         own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self.start(error.status, own + headers)
+        await self.start(error.status, own + error.headers + headers)
         await self.end(body if self.method != "HEAD" else b"")
 
 

@@ -1,0 +1,42 @@
+"""The store that the settings name: Redis or Valkey where there is a URL, else SQLite."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.config import Settings
+from gateway.store.contract import Store
+
+_FILE = "gateway.db"
+
+
+def store_of(settings: Settings, config: Path | None) -> Store:
+    """Return the store, not opened yet; `config` is the configuration's file, beside which SQLite's is put."""
+    # Each is imported where it is used: the other one's libraries are not loaded.
+    if settings.redis is not None:
+        from gateway.store.redis import RedisStore  # noqa: PLC0415
+
+        return RedisStore(settings.redis.url, settings.redis.timeout_ms)
+    from gateway.store.sqlite import SqliteStore  # noqa: PLC0415
+
+    return SqliteStore(settings.store.path or default_path(config), settings.store.durability)
+
+
+def default_path(config: Path | None) -> Path:
+    """Return where SQLite's file is put: beside the configuration, or where the user's programs keep their state."""
+    if config is not None:
+        return config.resolve().parent / _FILE
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "context-gateway" / _FILE
+
+
+@asynccontextmanager
+async def opened(settings: Settings, config: Path | None) -> AsyncIterator[Store]:
+    """Open the store for the block."""
+    store = store_of(settings, config)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
