@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway import headers, logs
-from gateway.chat import ChatRequest, UsageRefusals, model_of, parse_chat, with_usage_asked
 from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
 from gateway.errors import GatewayError, InternalError
@@ -16,6 +15,7 @@ from gateway.exchange import ClientGoneError, Exchange
 from gateway.metrics import Recorder
 from gateway.prefixes import PrefixMemory
 from gateway.pricing import PriceBook
+from gateway.request import ApiRequest, UsageRefusals, model_of, parse_request, with_usage_asked
 from gateway.savings import Saving
 from gateway.teams.keys import Keyring
 from gateway.trace import Trace, Windowed
@@ -56,7 +56,7 @@ class Pipeline:
             trace.received = time.perf_counter()
             async with exchange.while_client_waits():
                 compressed = exchange.header(b"content-encoding") not in (None, "identity")
-                trace.chat = chat = await parse_chat(body, compressed)
+                trace.chat = chat = await parse_request(body, compressed)
                 trace.upstream = self.settings.upstream_of(chat.model)
                 plan = self._plan(exchange, body, compressed)
                 if plan.decision is Decision.SHADOW:
@@ -121,7 +121,7 @@ class Pipeline:
             size=exchange.header(b"x-gateway-window-tokens"),
         )
 
-    async def _window(self, upstream: str, chat: ChatRequest, plan: Plan) -> Windowed:
+    async def _window(self, upstream: str, chat: ApiRequest, plan: Plan) -> Windowed:
         if plan.policy is None:
             return Windowed(plan.decision, plan.reason or Reason.SMALL)
         began = time.perf_counter()
@@ -132,7 +132,7 @@ class Pipeline:
         warm = self.prefixes.warm_share(upstream, chat.model, chat.body)
         return Windowed(decision, outcome.reason, outcome, self._saving(outcome, warm, ms), ms)
 
-    async def _outcome(self, chat: ChatRequest, policy: WindowPolicy) -> WindowOutcome:
+    async def _outcome(self, chat: ApiRequest, policy: WindowPolicy) -> WindowOutcome:
         try:
             return await self.windows.window(chat.body, policy)
         except Exception as error:  # noqa: BLE001 - fail open: whatever windowing runs into, the original is forwarded
@@ -145,9 +145,7 @@ class Pipeline:
             return None
         return Saving.of(original, forwarded, warm, ms, self.settings.costs.cpu_usd_per_hour)
 
-    async def _forward_in_shadow(
-        self, exchange: Exchange, trace: Trace, chat: ChatRequest, plan: Plan
-    ) -> UpstreamReply:
+    async def _forward_in_shadow(self, exchange: Exchange, trace: Trace, chat: ApiRequest, plan: Plan) -> UpstreamReply:
         """Forward the original at once and window beside it, so that trying the gateway out costs no time."""
         windowing = asyncio.create_task(self._window(trace.upstream or "", chat, plan))
         try:
@@ -157,7 +155,7 @@ class Pipeline:
             windowing.cancel()
         return reply
 
-    async def _forward(self, exchange: Exchange, trace: Trace, chat: ChatRequest, body: bytes) -> UpstreamReply:
+    async def _forward(self, exchange: Exchange, trace: Trace, chat: ApiRequest, body: bytes) -> UpstreamReply:
         """Send the body, asking for a stream's usage where the caller did not and the upstream does not refuse."""
         if self.settings.logging.prompts:
             trace.forwarded_body = body.decode("utf-8", "replace")
@@ -172,7 +170,7 @@ class Pipeline:
             self.refusals.add(trace.upstream or "", chat.model)
         return again
 
-    def _asks_usage(self, upstream: str, chat: ChatRequest) -> bool:
+    def _asks_usage(self, upstream: str, chat: ApiRequest) -> bool:
         wanted = self.settings.ask_usage == "auto" and chat.stream and not chat.usage_asked
         return wanted and (upstream, chat.model) not in self.refusals
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway import headers
-from gateway.chat import ChatRequest
 from gateway.config import Settings
 from gateway.delivery import Delivery
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord, Stages
+from gateway.request import ApiRequest
 from gateway.savings import Saving, cost_of
 from gateway.teams.keys import DEFAULT_TEAM
 from gateway.upstream import Headers
@@ -59,7 +59,7 @@ class Trace:
     head: float | None = None
     team: str = DEFAULT_TEAM
     upstream: str | None = None
-    chat: ChatRequest | None = None
+    chat: ApiRequest | None = None
     usage_added: bool = False
     windowed: Windowed | None = None
     delivery: Delivery = field(default_factory=Delivery)

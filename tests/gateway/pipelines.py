@@ -39,7 +39,9 @@ async def pipeline(url: str, windows: Windows | None = None, **settings: Any) ->
         yield Recorded(
             Pipeline(
                 settings=found,
-                keyring=Keyring.of({n: [k.key.get_secret_value() for k in team.keys] for n, team in found.teams.items()}),
+                keyring=Keyring.of(
+                    {n: [k.key.get_secret_value() for k in team.keys] for n, team in found.teams.items()}
+                ),
                 upstreams=opened,
                 prices={},
                 windows=windows or WindowPool(1, 1, "no model"),

@@ -1,4 +1,4 @@
-"""A chat request as far as the relay needs to know it, and the one permitted edit: asking for a stream's usage."""
+"""A request's body as far as the relay needs to know it, and the one permitted edit: asking for a stream's usage."""
 
 import asyncio
 import json
@@ -13,6 +13,8 @@ from gateway.windowing.spans import Edit, document, spliced
 
 # Below this many bytes a second opinion on a body costs less than handing it to a thread.
 _INLINE = 65536
+_LONGEST_USER = 256  # characters of a user's name that are told apart
+_HUGE = 10**12
 _ASK = b'"stream_options":{"include_usage":true}'
 
 
@@ -20,44 +22,96 @@ class _Head(msgspec.Struct):
     model: Any = None
     stream: Any = None
     stream_options: Any = None
+    user: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    prompt: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
 
 
 _head = msgspec.json.Decoder(_Head)
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent."""
+class ApiRequest:
+    """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
+
+    `output_asked` is the most tokens that the caller allows for one answer, `answers` how many it asks for. `linked`:
+    the upstream adds text that it holds itself, so that the body says nothing of the prompt's size.
+    """
 
     body: bytes
     model: str | None
     stream: bool
     usage_asked: bool
     stream_options_sent: bool
+    user: str = ""
+    output_asked: int | None = None
+    answers: int = 1
+    linked: bool = False
+    readable: bool = True
 
 
-async def parse_chat(body: bytes, compressed: bool = False) -> ChatRequest:
-    """Read the head of a chat body; of a compressed one nothing is read, the upstream is to judge it.
+async def parse_request(body: bytes, compressed: bool = False, strict: bool = True) -> ApiRequest:
+    """Read the head of a JSON body; of a compressed one nothing is read, the upstream is to judge it.
 
     Raises:
-        InvalidJsonError: Python's json refuses the body too.
+        InvalidJsonError: Python's json refuses the body too; only where `strict`.
     """
     if compressed:
-        return ChatRequest(body, None, stream=False, usage_asked=False, stream_options_sent=False)
+        return _unread(body)
     try:
         head = _head.decode(body)
         if not body.isascii():
             body.decode("utf-8")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        head = await _second_opinion(body)
+        try:
+            head = await _second_opinion(body)
+        except InvalidJsonError:
+            if strict:
+                raise
+            return _unread(body)
+    return _read(head, body)
+
+
+def _unread(body: bytes) -> ApiRequest:
+    return ApiRequest(body, None, stream=False, usage_asked=False, stream_options_sent=False, readable=False)
+
+
+def _read(head: _Head, body: bytes) -> ApiRequest:
     options = head.stream_options
-    return ChatRequest(
+    return ApiRequest(
         body=body,
         model=head.model if isinstance(head.model, str) else None,
         stream=head.stream is True,
         usage_asked=isinstance(options, dict) and bool(options.get("include_usage")),
         stream_options_sent=options is not None,
+        user=head.user[:_LONGEST_USER] if isinstance(head.user, str) else "",
+        output_asked=_output_asked(head),
+        answers=_answers(head),
+        linked=head.previous_response_id is not None or head.conversation is not None,
     )
+
+
+def _output_asked(head: _Head) -> int | None:
+    named = (head.max_completion_tokens, head.max_tokens, head.max_output_tokens)
+    return next((_count(value) for value in named if _count(value) is not None), None)
+
+
+def _answers(head: _Head) -> int:
+    prompts = head.prompt
+    several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
+    return max(_count(head.n) or 1, _count(head.best_of) or 1) * several
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _HUGE:
+        return None
+    return int(value)
 
 
 def model_of(body: bytes) -> str | None:
@@ -85,7 +139,7 @@ def _lenient_head(body: bytes) -> _Head:
         raise InvalidJsonError(f"We could not parse the JSON body of your request: {_place(error)}.") from None
     if not isinstance(found, dict):
         return _Head()
-    return _Head(found.get("model"), found.get("stream"), found.get("stream_options"))
+    return _Head(**{name: found.get(name) for name in _Head.__struct_fields__})
 
 
 def _place(error: ValueError) -> str:
@@ -94,12 +148,12 @@ def _place(error: ValueError) -> str:
     return "it is not valid UTF-8"
 
 
-async def with_usage_asked(chat: ChatRequest, body: bytes) -> bytes | None:
+async def with_usage_asked(asked: ApiRequest, body: bytes) -> bytes | None:
     """Splice `include_usage` into the body of a stream request; None where it can't be done safely.
 
     `body` is what is to be sent: the caller's, or a windowed one.
     """
-    if not chat.stream_options_sent:
+    if not asked.stream_options_sent:
         brace = body.find(b"{") + 1
         return body[:brace] + _ASK + b"," + body[brace:] if brace else None
     if len(body) <= _INLINE:

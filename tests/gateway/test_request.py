@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chat import UsageRefusals, model_of, parse_chat, with_usage_asked
 from gateway.errors import InvalidJsonError
+from gateway.request import UsageRefusals, model_of, parse_request, with_usage_asked
 
 
 async def test_the_head_is_read() -> None:
-    chat = await parse_chat(b'{"model": "a", "model": "m", "stream": true, "messages": [1e400, 0.70]}')
+    chat = await parse_request(b'{"model": "a", "model": "m", "stream": true, "messages": [1e400, 0.70]}')
     assert (chat.model, chat.stream, chat.usage_asked, chat.stream_options_sent) == ("m", True, False, False)
 
 
@@ -25,18 +25,18 @@ async def test_the_head_is_read() -> None:
     ],
 )
 async def test_what_only_a_stricter_parser_refuses_is_accepted(body: bytes) -> None:
-    assert (await parse_chat(body)).stream is False
+    assert (await parse_request(body)).stream is False
 
 
 async def test_fields_are_read_where_the_stricter_parser_refused() -> None:
-    chat = await parse_chat(b'{"model": "m", "stream": true, "temperature": NaN}')
+    chat = await parse_request(b'{"model": "m", "stream": true, "temperature": NaN}')
     assert (chat.model, chat.stream) == ("m", True)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a": 1,}', b'{"a": 01}', b'{"a": "\xff"}', b"{} x", b"nope"])
 async def test_what_python_refuses_too_is_an_error(body: bytes) -> None:
     with pytest.raises(InvalidJsonError):
-        await parse_chat(body)
+        await parse_request(body)
 
 
 @given(
@@ -46,7 +46,7 @@ async def test_what_python_refuses_too_is_an_error(body: bytes) -> None:
 )
 async def test_any_json_is_accepted(value: object) -> None:
     body = json.dumps(value).encode()
-    assert (await parse_chat(body)).body == body
+    assert (await parse_request(body)).body == body
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ async def test_any_json_is_accepted(value: object) -> None:
     ],
 )
 async def test_usage_is_asked_for_with_one_splice(body: bytes, asked: bytes | None) -> None:
-    assert await with_usage_asked(await parse_chat(body), body) == asked
+    assert await with_usage_asked(await parse_request(body), body) == asked
 
 
 async def test_large_bodies_are_spliced_alike() -> None:
     body = b'{"stream":true,"stream_options":{},"pad":"' + b"x" * 100_000 + b'"}'
-    asked = await with_usage_asked(await parse_chat(body), body)
+    asked = await with_usage_asked(await parse_request(body), body)
     assert asked == body.replace(b'"stream_options":{}', b'"stream_options":{"include_usage":true}')
 
 
