@@ -1,20 +1,37 @@
-"""Usage and cost of one reply, as the upstream reports it and as it is priced."""
+"""Usage and cost of one reply, as the upstream reports it, and an estimate where it was cut off before it could."""
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated
 
 import msgspec
+
+# Above this a count is no count of tokens, and would not fit where sums are kept.
+_HUGE = 10**12
+_CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply in the upstream's own count; cached is part of prompt, reasoning part of completion."""
+    """Tokens of one reply in the upstream's own count.
+
+    `cached` (read from a prompt cache) and `cache_written` (written to one) are part of prompt; reasoning is part of
+    completion.
+    """
 
     prompt: int
     completion: int
     cached: int = 0
     reasoning: int = 0
+    cache_written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """How much of a streamed answer has passed: the events that carried some of it, and its characters."""
+
+    events: int = 0
+    characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +45,105 @@ class Cost:
     saved_usd: Decimal | None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=_HUGE)] | None
+
+
+class _Read(msgspec.Struct):
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None  # OpenAI, OpenRouter
+    cache_creation_tokens: _Count = None  # LiteLLM
+
+
+class _Made(msgspec.Struct):
+    reasoning_tokens: _Count = None
+
+
+class _Usage(msgspec.Struct):
+    """The names under which chat completions, completions, embeddings and responses report, and their look-alikes."""
+
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    input_tokens: _Count = None
+    output_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Made | None = None
+    input_tokens_details: _Read | None = None
+    output_tokens_details: _Made | None = None
+    cached_tokens: _Count = None  # Moonshot
+    prompt_cache_hit_tokens: _Count = None  # DeepSeek
+    cache_read_input_tokens: _Count = None  # Anthropic's names, which LiteLLM passes on
+    cache_creation_input_tokens: _Count = None
+
+
 class _Reply(msgspec.Struct):
-    usage: Any = None
+    usage: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
 
 
-_decoder = msgspec.json.Decoder(_Reply)
+_GROUP = "_details"
+_NOTHING_READ, _NOTHING_MADE = _Read(), _Made()
+_reply = msgspec.json.Decoder(_Reply)
+_counts = msgspec.json.Decoder(_Usage)
 
 
 def usage_of_reply(body: bytes) -> Usage | None:
-    """Read the usage of a chat completion, or of one event of its stream; None where there is none."""
+    """Read the usage of a whole reply, or of one event of a stream; None where there is none."""
     try:
-        found = _decoder.decode(body).usage
+        reply = _reply.decode(body)
+        if reply.response and not reply.usage:
+            # An event of the Responses API holds the whole response.
+            reply = _reply.decode(reply.response)
+        return _usage(_decoded(reply.usage)) if reply.usage else None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    return _usage(found)
 
 
-def _usage(found: object) -> Usage | None:
-    if not isinstance(found, dict):
-        return None
-    prompt, completion = _count(found, "prompt_tokens"), _count(found, "completion_tokens")
+def estimated(prompt_tokens: int, relayed: Relayed) -> Usage:
+    """Return what a stream that was cut off is taken to have used, since its usage would have come at its end.
+
+    Most upstreams send one event a token; those that put several tokens into one event are caught by the text's
+    length, at the usual four characters a token. The larger count stands: it errs towards what the upstream bills.
+    Reasoning that was not shown is not in it. The caller bounds it by what the request allowed.
+    """
+    by_length = -(-relayed.characters // _CHARACTERS_A_TOKEN)
+    return Usage(prompt=prompt_tokens, completion=max(relayed.events, by_length))
+
+
+def _decoded(usage: msgspec.Raw) -> _Usage:
+    try:
+        return _counts.decode(usage)
+    except msgspec.ValidationError:
+        # Something in it is no count: what is one counts all the same.
+        return msgspec.convert(_cleaned(msgspec.json.decode(usage)), _Usage)
+
+
+def _cleaned(usage: object) -> object:
+    if not isinstance(usage, dict):
+        return usage
+    groups = {name: value for name, value in usage.items() if name.endswith(_GROUP) and isinstance(value, dict)}
+    return {**_only_counts(usage), **{name: _only_counts(group) for name, group in groups.items()}}
+
+
+def _only_counts(group: dict[str, object]) -> dict[str, object]:
+    return {name: v for name, v in group.items() if type(v) is int and 0 <= v < _HUGE and not name.endswith(_GROUP)}
+
+
+def _usage(found: _Usage) -> Usage | None:
+    prompt = found.input_tokens if found.prompt_tokens is None else found.prompt_tokens
     if prompt is None:
         return None
+    read = found.prompt_tokens_details or found.input_tokens_details or _NOTHING_READ
+    made = found.completion_tokens_details or found.output_tokens_details or _NOTHING_MADE
     return Usage(
         prompt=prompt,
-        completion=completion or 0,
-        cached=_detail(found, "prompt_tokens_details", "cached_tokens"),
-        reasoning=_detail(found, "completion_tokens_details", "reasoning_tokens"),
+        # xAI and Gemini leave reasoning out of completion_tokens, count it in total_tokens and bill it as output.
+        completion=max(found.completion_tokens or found.output_tokens or 0, (found.total_tokens or 0) - prompt),
+        cached=read.cached_tokens
+        or found.cached_tokens
+        or found.prompt_cache_hit_tokens
+        or found.cache_read_input_tokens
+        or 0,
+        reasoning=made.reasoning_tokens or 0,
+        cache_written=read.cache_write_tokens or read.cache_creation_tokens or found.cache_creation_input_tokens or 0,
     )
-
-
-def _count(holder: dict[str, Any], name: str) -> int | None:
-    value = holder.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _detail(holder: dict[str, Any], group: str, name: str) -> int:
-    details = holder.get(group)
-    return (_count(details, name) or 0) if isinstance(details, dict) else 0

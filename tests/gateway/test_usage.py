@@ -1,23 +1,140 @@
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.usage import Usage, usage_of_reply
+from gateway.usage import Relayed, Usage, estimated, usage_of_reply
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+CHAT = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "total_tokens": 120,
+    "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 32, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 12},
+}
+RESPONSE = {
+    "input_tokens": 100,
+    "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 32},
+    "output_tokens": 20,
+    "output_tokens_details": {"reasoning_tokens": 12},
+    "total_tokens": 120,
+}
+EVERYTHING = Usage(100, 20, cached=64, reasoning=12, cache_written=32)
 
 
-def test_every_part_is_read() -> None:
-    reply = (
-        b'{"id": 1, "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,'
-        b' "prompt_tokens_details": {"cached_tokens": 64}, "completion_tokens_details": {"reasoning_tokens": 12}}}'
-    )
-    assert usage_of_reply(reply) == Usage(100, 20, cached=64, reasoning=12)
+def reported(usage: object, **more: object) -> Usage | None:
+    return usage_of_reply(json.dumps({"id": "x", **more, "usage": usage}).encode())
+
+
+@pytest.mark.parametrize("usage", [CHAT, RESPONSE], ids=["chat", "responses"])
+def test_every_part_is_read(usage: object) -> None:
+    assert reported(usage, choices=[{"message": {"content": 'say "usage": {"prompt_tokens": 1}'}}]) == EVERYTHING
+
+
+def test_of_embeddings_only_the_prompt_is_counted() -> None:
+    assert reported({"prompt_tokens": 8, "total_tokens": 8}, data=[{"embedding": [0.5]}]) == Usage(8, 0)
+
+
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.failed"])
+def test_the_responses_apis_events_hold_their_usage_in_the_response(kind: str) -> None:
+    event = {"type": kind, "sequence_number": 9, "response": {"output": [], "usage": RESPONSE}}
+    assert usage_of_reply(json.dumps(event).encode()) == EVERYTHING
+
+
+def test_an_events_own_usage_goes_before_one_that_is_nested() -> None:
+    assert reported({"prompt_tokens": 1}, response={"usage": RESPONSE}) == Usage(1, 0)
+
+
+@pytest.mark.parametrize(
+    "usage, expected",
+    [
+        # OpenRouter
+        ({"prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 90}}, Usage(100, 20, 5, 0, 90)),
+        # LiteLLM before an Anthropic model
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 5, "cache_creation_tokens": 90},
+                "cache_creation_input_tokens": 90,
+                "cache_read_input_tokens": 5,
+            },
+            Usage(100, 20, 5, 0, 90),
+        ),
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "cache_creation_input_tokens": 90}, Usage(100, 20, 0, 0, 90)),
+        # DeepSeek
+        ({"prompt_cache_hit_tokens": 60, "prompt_cache_miss_tokens": 40}, Usage(100, 20, 60)),
+        # Moonshot
+        ({"cached_tokens": 60}, Usage(100, 20, 60)),
+        # Anthropic's OpenAI-compatible endpoint
+        ({"prompt_tokens_details": None, "completion_tokens_details": None}, Usage(100, 20)),
+    ],
+)
+def test_other_providers_names_are_known(usage: dict[str, Any], expected: Usage) -> None:
+    assert reported({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, **usage}) == expected
+
+
+def test_reasoning_that_only_the_total_counts_is_output() -> None:
+    grok = {
+        "prompt_tokens": 10120,
+        "completion_tokens": 1499,
+        "total_tokens": 14428,
+        "completion_tokens_details": {"reasoning_tokens": 2809},
+    }
+    assert reported(grok) == Usage(10120, 1499 + 2809, reasoning=2809)
+    assert reported({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}) == Usage(20, 603)
 
 
 def test_missing_parts_are_none_of_them() -> None:
-    assert usage_of_reply(b'{"usage": {"prompt_tokens": 5, "prompt_tokens_details": null}}') == Usage(5, 0)
+    assert reported({"prompt_tokens": 5, "prompt_tokens_details": None}) == Usage(5, 0)
+
+
+@pytest.mark.parametrize("count", [True, 5.0, -1, "7", None, [7], {"n": 7}, 10**12, 10**30])
+def test_a_count_that_is_none_is_absent(count: object) -> None:
+    assert reported({"prompt_tokens": count}) is None
+    assert reported({"prompt_tokens": 9, "completion_tokens": count, "total_tokens": count}) == Usage(9, 0)
+    assert reported({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": count}}) == Usage(9, 0)
 
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"null", b"[]", b"{}", b'{"usage": null}', b'{"usage": {"prompt_tokens": true}}', b"\xff", b"[" * 9999],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"usage": null}',
+        b'{"usage": [1]}',
+        b'{"response": {"usage": 3}}',
+        b'{"response": "usage"}',
+        b"\xff",
+        b"[" * 9999,
+        b'{"usage": {"prompt_tokens": ' + b"[" * 9999,
+    ],
 )
 def test_what_is_no_usage_is_unknown(reply: bytes) -> None:
     assert usage_of_reply(reply) is None
+
+
+@given(st.dictionaries(st.sampled_from([*CHAT, *RESPONSE, "cached_tokens"]), JSON))
+def test_no_usage_whatever_is_an_exception(usage: dict[str, object]) -> None:
+    found = reported(usage)
+    assert found is None or min(found.prompt, found.completion, found.cached, found.reasoning, found.cache_written) >= 0
+
+
+@pytest.mark.parametrize(
+    "relayed, tokens",
+    [
+        (Relayed(), 0),
+        (Relayed(events=10, characters=33), 10),  # a token an event
+        (Relayed(events=2, characters=33), 9),  # several tokens an event
+        (Relayed(events=1, characters=1), 1),
+    ],
+)
+def test_a_cut_off_stream_is_estimated_by_its_events_or_its_length(relayed: Relayed, tokens: int) -> None:
+    assert estimated(50, relayed) == Usage(50, tokens)
