@@ -29,8 +29,8 @@ COMMAND = "python -m benchmarks.retrieval_train"
 TARGET = Path(retrieval.fusion.__file__).with_name("fusion.json")
 # Few positive examples (2,000) are easily learned by heart: shallow trees, large leaves, coarse thresholds, strong l2.
 DEPTH = 4
-TREES = 100
-SEEDS = (0, 1)  # forests that are averaged: what one learns by chance the other does not
+TREES = 45
+SEEDS = (0, 1, 2, 3)  # forests that are averaged: what one learns by chance the others do not
 BINS = 64  # values a feature is told apart by
 NEGATIVES = 3.0  # weight of all negative examples against all positive ones
 SAMPLE = 0.5  # of the negative examples are looked at

@@ -1,6 +1,7 @@
 """Chooses the chunks that fill a window."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -41,3 +42,32 @@ def select(ranking: Ranking, window_tokens: int) -> Mask:
             if left <= 0:
                 break
     return keep
+
+
+def surrounded(ranking: Ranking, keep: Mask, tokens: int) -> Mask:
+    """Return the selection with the best neighbours of what it holds, bool[n], of up to that many tokens more.
+
+    Evidence seldom ends where a chunk does.
+    """
+    grown, left = keep.copy(), tokens
+    waiting = [
+        (-float(ranking.scores[j]), j) for i in np.flatnonzero(keep).tolist() for j in _beside(ranking, i, grown)
+    ]
+    heapq.heapify(waiting)
+    while waiting:
+        _, at = heapq.heappop(waiting)
+        if grown[at] or ranking.chunks[at].tokens > left:
+            continue
+        grown[at] = True
+        left -= ranking.chunks[at].tokens
+        for beyond in _beside(ranking, at, grown):
+            heapq.heappush(waiting, (-float(ranking.scores[beyond]), beyond))
+    return grown
+
+
+def _beside(ranking: Ranking, at: int, keep: Mask) -> Iterator[int]:
+    """Yield the places of the chunks directly before and after in the same document that are not kept."""
+    for other in (at - 1, at + 1):
+        inside = 0 <= other < len(ranking.chunks) and not keep[other]
+        if inside and ranking.chunks[other].document == ranking.chunks[at].document:
+            yield other

@@ -7,11 +7,15 @@ from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.measuring import AsItIsError
 from gateway.windowing.types import Reason, WindowPolicy
 from retrieval.confidence import confidence
-from retrieval.selection import select
+from retrieval.selection import select, surrounded
 from retrieval.types import Ranking
 
 _TRIES = 6
-_COMPANY = 0.5  # of the window, at most, for what stays with what was selected: short gaps, answers, names of records
+_AROUND_TOKENS = 200  # for the best neighbours of what was selected, beside the window
+# For all that stays with what was selected (neighbours, short gaps, answers, names of records): a share of the window
+# at most, in a small one this many tokens, less than which two passages can hardly be joined by.
+_COMPANY = 0.5
+_COMPANY_TOKENS = 500
 _GROWTH = 1.25  # from one size of an elastic window to the next
 
 
@@ -59,9 +63,9 @@ def _measured(keeper: Keeper, ranking: Ranking, window_tokens: int, free: float)
 
 def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
     """Return the selection that fills the window; a smaller one where too much has to stay with it."""
-    most = int(window_tokens * (1 + _COMPANY))
+    most = window_tokens + max(int(_COMPANY * window_tokens), _COMPANY_TOKENS)
     budget = window_tokens
-    kept = keeper.close(select(ranking, budget))
+    kept = keeper.close(surrounded(ranking, select(ranking, budget), _AROUND_TOKENS))
     best = kept
     for _ in range(_TRIES):
         if kept.tokens <= most:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval import Chunk, Ranking, select
-from retrieval.selection import demote_repeats
+from retrieval.selection import demote_repeats, surrounded
 
 sized = st.lists(st.tuples(st.integers(0, 200), st.floats(-5, 5, width=32)), max_size=60)
 
@@ -49,3 +49,21 @@ def test_one_copy_of_every_text_keeps_its_score(items: list[tuple[str, float]]) 
     for text in {text for text, _ in items}:
         own = [i for i, (other, _) in enumerate(items) if other == text]
         assert demoted[own].max() == scores[own].max()
+
+
+@given(sized, st.integers(0, 600), st.integers(0, 300))
+def test_a_selection_grows_by_neighbours_alone(items: list[tuple[int, float]], window: int, around: int) -> None:
+    ranked = ranking(items)
+    keep = select(ranked, window)
+    grown = surrounded(ranked, keep, around)
+    added = np.flatnonzero(grown & ~keep).tolist()
+    assert (grown | keep).tolist() == grown.tolist()
+    assert sum(items[i][0] for i in added) <= around
+    assert all((i > 0 and grown[i - 1]) or (i + 1 < len(items) and grown[i + 1]) for i in added)
+
+
+def test_the_best_neighbour_comes_first_and_none_of_another_document() -> None:
+    ranked = ranking([(10, 0.3), (10, 0.9), (10, 0.4), (10, 0.5)])
+    assert surrounded(ranked, select(ranked, 10), 10).tolist() == [False, True, True, False]
+    other = Ranking((Chunk(0, 0, 1, 10), Chunk(1, 0, 1, 10)), np.array([0.9, 0.8], dtype=np.float32))
+    assert surrounded(other, select(other, 10), 100).tolist() == [True, False]
