@@ -9,13 +9,13 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from gateway import logs
+from gateway.accounts import Accounts
 from gateway.api import openai, ops
 from gateway.config import CONFIG_VARIABLE, Settings, load
 from gateway.exchange import Receive, Scope, Send
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pricing import PriceBook
-from gateway.teams.keys import Keyring
 from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
@@ -26,15 +26,16 @@ _LOOK_S = 0.5
 class Gateway:
     """The ASGI application: the OpenAI API as a plain callable, the operators' routes in FastAPI beside it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: Path | None) -> None:
         self._metrics = Metrics()
         self._upstreams = {name: Upstream(name, found) for name, found in settings.upstreams.items()}
         self._prices = {name: PriceBook(found.base_url) for name, found in settings.upstreams.items()}
         self._priced = (*settings.models, _COMMON_MODEL)
         self._pool = _pool(settings)
+        self._accounts = Accounts(settings, config, self._prices, self._metrics)
         self._pipeline = Pipeline(
             settings=settings,
-            keyring=_keyring(settings),
+            spending=self._accounts.spending,
             upstreams=self._upstreams,
             prices=self._prices,
             windows=self._pool,
@@ -54,6 +55,7 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._accounts.running())
             for upstream in self._upstreams.values():
                 await stack.enter_async_context(upstream)
             stack.callback(asyncio.create_task(self._load_prices()).cancel)
@@ -82,16 +84,12 @@ class Gateway:
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
 
 
-def _keyring(settings: Settings) -> Keyring:
-    return Keyring.of({name: [k.key.get_secret_value() for k in team.keys] for name, team in settings.teams.items()})
-
-
 def _pool(settings: Settings) -> WindowPool:
     wanted = settings.windowing
     return WindowPool(wanted.processes, wanted.queue, wanted.embedding_model, wanted.embedding_ms)
 
 
-def create_app(settings: Settings | None = None) -> Gateway:
+def create_app(settings: Settings | None = None, config: Path | None = None) -> Gateway:
     """Return the application; without settings these come from the file that CONTEXT_GATEWAY_CONFIG names.
 
     Raises:
@@ -100,5 +98,6 @@ def create_app(settings: Settings | None = None) -> Gateway:
     logs.configure()
     if settings is None:
         path = os.environ.get(CONFIG_VARIABLE)
-        settings = load(Path(path) if path else None)
-    return Gateway(settings)
+        config = Path(path) if path else None
+        settings = load(config)
+    return Gateway(settings, config)

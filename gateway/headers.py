@@ -62,6 +62,17 @@ def confidence(value: float | None) -> Headers:
     return [] if value is None else [(b"x-gateway-confidence", f"{value:.2f}".encode())]
 
 
+def rate_limit(kind: str, most: int, left: int, reset_s: float) -> Headers:
+    """Return what OpenAI says of a rate limit; `kind` is requests or tokens."""
+    said = ((b"limit", str(most)), (b"remaining", str(left)), (b"reset", f"{reset_s:.1f}s"))
+    return [(b"x-ratelimit-" + name + b"-" + kind.encode(), value.encode()) for name, value in said]
+
+
+def budget_warning(text: str) -> Headers:
+    """Return the announcement of a soft limit."""
+    return [(b"x-gateway-budget-warning", text.encode("ascii", "replace"))]
+
+
 def of_windowing(
     decision: Decision,
     reason: Reason,

@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from gateway.config import METRICS_DIR_VARIABLE
 from gateway.record import RequestRecord
+from gateway.store.entries import Entry
 from gateway.windowing.frames import Lookups
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -78,6 +79,11 @@ class Metrics:
         self._restarts = gauge("context_gateway_windowing_restarts", "Windowing processes started again")
         self._vectors = gauge("context_gateway_vector_cache", "Look-ups of embedded chunks: hit, miss", ("result",))
         self._texts = gauge("context_gateway_text_cache", "Look-ups of blocks of text: hit, miss", ("result",))
+        self._reached = counter("context_gateway_budget_reached", "Soft limits passed", ("team", "percent"))
+        self._unsettled = counter("context_gateway_unsettled", "Requests charged at their worst case", ("team",))
+        self._lost = counter("context_gateway_settlements_lost", "Requests of which the store could not be told", ())
+        self._store = gauge("context_gateway_store_up", "Workers that the shared store answers")
+        self._store.set(1)
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
         self._children: dict[tuple[object, ...], object] = {}
 
@@ -133,6 +139,23 @@ class Metrics:
         for kind, count in counts.items():
             if count is not None:
                 self._child(self._tokens, *who, kind).inc(count)
+
+    def budget_reached(self, team: str, percent: int) -> None:
+        """Count a soft limit that a team's spending passed."""
+        self._reached.labels(team, str(percent)).inc()
+
+    def settlements_lost(self, count: int) -> None:
+        """Count finished requests of which the store could not be told."""
+        self._lost.inc(count)
+
+    def unsettled(self, entries: Sequence[Entry]) -> None:
+        """Count requests that were charged at their worst case, since nobody settled them."""
+        for entry in entries:
+            self._unsettled.labels(entry.team).inc()
+
+    def store_there(self, there: bool) -> None:
+        """Note whether the shared store answers."""
+        self._store.set(int(there))
 
     def watch_pool(self, waiting: int, restarts: int, lookups: Lookups) -> None:
         """Note the state of the windowing processes."""

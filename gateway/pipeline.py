@@ -1,4 +1,4 @@
-"""The request's path, stage by stage: receive, authenticate, decide, window, forward, relay, record."""
+"""The request's path, stage by stage: identify, receive, decide, window, admit, forward, relay, settle, record."""
 
 import asyncio
 import time
@@ -8,24 +8,28 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway import headers, logs
+from gateway.budgets.limits import Limit
 from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
-from gateway.errors import GatewayError, InternalError
+from gateway.errors import GatewayError, InternalError, UpstreamNotConnectedError
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.metrics import Recorder
+from gateway.policies import Route
 from gateway.prefixes import PrefixMemory
 from gateway.pricing import PriceBook
-from gateway.request import ApiRequest, UsageRefusals, model_of, parse_request, with_usage_asked
+from gateway.request import ApiRequest, UsageRefusals, parse_request, with_usage_asked
+from gateway.routes import COUNTED, name_of
 from gateway.savings import Saving
-from gateway.teams.keys import Keyring
+from gateway.spending import Spending
+from gateway.teams.keys import Caller
 from gateway.trace import Trace, Windowed
 from gateway.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
-from gateway.windowing.decide import Plan, decide
+from gateway.windowing.decide import Plan, decide, settings_for
 from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
 
 _API = b"/v1"
-# A body up to this size is read before it is relayed where the model in it decides on the upstream.
-_ROUTED_BODY = 1 << 20
+# A body up to this size is read before it is relayed where its model decides on the upstream, or on the price.
+_READ_BODY = 1 << 20
 
 
 class Windows(Protocol):
@@ -40,7 +44,7 @@ class Pipeline:
     """Takes exchanges through the stages; holds no state of a request."""
 
     settings: Settings
-    keyring: Keyring
+    spending: Spending
     upstreams: Mapping[str, Upstream]
     prices: Mapping[str, PriceBook]
     windows: Windows
@@ -50,31 +54,37 @@ class Pipeline:
 
     async def chat(self, exchange: Exchange) -> None:
         """Take one chat request from its arrival to its record."""
-        async with self._recorded(exchange, Trace("chat.completions")) as trace:
-            trace.team = self.keyring.team(exchange.header(b"authorization"))
+        async with self._recorded(exchange, Trace(name_of(Route.CHAT))) as trace:
+            caller = self.spending.identify(exchange, trace, Route.CHAT)
             body = await exchange.body(int(self.settings.limits.body_mb * 1e6))
             trace.received = time.perf_counter()
             async with exchange.while_client_waits():
-                compressed = exchange.header(b"content-encoding") not in (None, "identity")
-                trace.chat = chat = await parse_request(body, compressed)
-                trace.upstream = self.settings.upstream_of(chat.model)
-                plan = self._plan(exchange, body, compressed)
+                asked = await self._read(exchange, trace, body)
+                limits = self.spending.limits(trace, caller)
+                plan = self._plan(exchange, asked, caller, limits)
                 if plan.decision is Decision.SHADOW:
-                    reply = await self._forward_in_shadow(exchange, trace, chat, plan)
+                    await self.spending.admit(trace, limits, body, Route.CHAT)
+                    reply = await self._forward_in_shadow(exchange, trace, asked, plan)
                 else:
-                    trace.windowed = await self._window(trace.upstream, chat, plan)
-                    reply = await self._forward(exchange, trace, chat, trace.windowed.body or body)
+                    trace.windowed = await self._window(trace.upstream or "", asked, plan)
+                    forwarded = trace.windowed.body or body
+                    await self.spending.admit(trace, limits, forwarded, Route.CHAT)
+                    reply = await self._forward(exchange, trace, asked, forwarded)
                 await self._deliver(exchange, trace, reply)
 
-    async def relay(self, exchange: Exchange) -> None:
+    async def relay(self, exchange: Exchange, route: Route) -> None:
         """Take a request to any other path of the API both ways, untouched."""
-        async with self._recorded(exchange, Trace("relay")) as trace:
-            trace.team = self.keyring.team(exchange.header(b"authorization"))
-            body, model = await self._routed_body(exchange)
+        async with self._recorded(exchange, Trace(name_of(route))) as trace:
+            caller = self.spending.identify(exchange, trace, route)
+            body = await self._relayed_body(exchange, caller, route)
             trace.received = time.perf_counter()
-            trace.upstream = self.settings.upstream_of(model)
             async with exchange.while_client_waits():
-                reply = await self._send(exchange, trace, body)
+                if isinstance(body, bytes):
+                    await self._read(exchange, trace, body, strict=False)
+                trace.upstream = trace.upstream or self.settings.upstream_of(None)
+                limits = self.spending.limits(trace, caller) if route in COUNTED else ()
+                await self.spending.admit(trace, limits, body, route)
+                reply = await self._relayed(exchange, trace, body, asks=route is Route.COMPLETIONS and bool(limits))
                 await self._deliver(exchange, trace, reply)
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
@@ -99,6 +109,7 @@ class Pipeline:
         finally:
             trace.ended = time.perf_counter()
             record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
+            self.spending.settle(trace, record)
             for recorder in self.recorders:
                 recorder(record)
 
@@ -112,11 +123,18 @@ class Pipeline:
     def _said(self, trace: Trace) -> Headers:
         return trace.reply_headers(self.prices.get(trace.upstream or ""))
 
-    def _plan(self, exchange: Exchange, body: bytes, compressed: bool) -> Plan:
+    async def _read(self, exchange: Exchange, trace: Trace, body: bytes, strict: bool = True) -> ApiRequest:
+        compressed = exchange.header(b"content-encoding") not in (None, "identity")
+        trace.request = asked = await parse_request(body, compressed, strict)
+        trace.upstream = self.settings.upstream_of(asked.model)
+        return asked
+
+    def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit]) -> Plan:
+        widest = self.spending.standings.narrowest(caller.team, limits) if limits else None
         return decide(
-            self.settings.windowing,
-            body,
-            compressed,
+            settings_for(self.settings.windowing, caller.policy.windowing, widest),
+            asked.body,
+            not asked.readable,
             wish=exchange.header(b"x-gateway-windowing"),
             size=exchange.header(b"x-gateway-window-tokens"),
         )
@@ -180,12 +198,16 @@ class Pipeline:
         outgoing = headers.to_upstream(
             exchange.headers,
             key.get_secret_value() if key else None,
-            own_credentials=self.keyring.required or key is not None,
+            own_credentials=self.spending.keys_required or key is not None,
         )
         if isinstance(body, bytes):
             outgoing = headers.with_length(outgoing, len(body))
         trace.asked = time.perf_counter()
-        reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body))
+        try:
+            reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body))
+        except UpstreamNotConnectedError:
+            trace.unsent = True
+            raise
         trace.head = time.perf_counter()
         return reply
 
@@ -195,14 +217,26 @@ class Pipeline:
         finally:
             reply.close()
 
-    async def _routed_body(self, exchange: Exchange) -> tuple[bytes | AsyncIterator[bytes] | None, str | None]:
-        """Return the body to relay and the model in it, which is looked for only where it decides on the upstream."""
+    async def _relayed_body(
+        self, exchange: Exchange, caller: Caller, route: Route
+    ) -> bytes | AsyncIterator[bytes] | None:
+        """Return the body to relay: whole where it is held to limits, or where it is short and what it says is of use."""
+        counted = route in COUNTED
+        if counted and caller.restricted:
+            return await exchange.body(int(self.settings.limits.body_mb * 1e6))
         length = exchange.header(b"content-length") or ""
         json_body = (exchange.header(b"content-type") or "").startswith("application/json")
-        if len(self.upstreams) == 1 or not json_body or not length.isdecimal() or int(length) > _ROUTED_BODY:
-            return exchange.streamed_body(), None
-        body = await exchange.body(_ROUTED_BODY)
-        return body, model_of(body)
+        short = length.isdecimal() and 0 < int(length) <= _READ_BODY
+        if json_body and short and (counted or len(self.upstreams) > 1):
+            return await exchange.body(_READ_BODY)
+        return exchange.streamed_body()
+
+    async def _relayed(
+        self, exchange: Exchange, trace: Trace, body: bytes | AsyncIterator[bytes] | None, asks: bool
+    ) -> UpstreamReply:
+        if asks and trace.request is not None and isinstance(body, bytes):
+            return await self._forward(exchange, trace, trace.request, body)
+        return await self._send(exchange, trace, body)
 
 
 def _path(exchange: Exchange) -> str:

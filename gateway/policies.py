@@ -92,6 +92,11 @@ class RateSettings(Section):
     tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion, the most it can be at first")
     concurrent: int | None = Field(None, ge=1, description="requests under way at the same time")
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return not (self.requests_per_minute is self.tokens_per_minute is self.concurrent is None)
+
 
 class TeamWindowing(Section):
     """What a team has of windowing otherwise than everybody else; what is not set is as it is for all."""
@@ -121,6 +126,11 @@ class TeamPolicy(Section):
         if self.budget is None:
             return ()
         return self.budget if isinstance(self.budget, tuple) else (self.budget,)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether the team has no limit of any kind."""
+        return self.budget is None and not self.limits.any
 
 
 class KeyPolicy(Section):

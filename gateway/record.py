@@ -1,8 +1,9 @@
-"""The one frozen record of a request; log line, metrics and (later) the ledger are made from it."""
+"""The one frozen record of a request; log line, metrics and the ledger are made from it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.store.entries import State
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 
@@ -32,6 +33,8 @@ class RequestRecord:
     time: datetime
     route: str
     team: str
+    key: str
+    user: str
     model: str | None
     model_label: str
     upstream: str | None
@@ -45,6 +48,7 @@ class RequestRecord:
     confidence: float | None
     skipped: tuple[str, ...]
     usage: Usage | None
+    state: State
     cost: Cost
     status: int
     error: str | None

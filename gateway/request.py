@@ -114,15 +114,6 @@ def _count(value: object) -> int | None:
     return int(value)
 
 
-def model_of(body: bytes) -> str | None:
-    """Return the model that a JSON body names, if any."""
-    try:
-        model = _head.decode(body).model
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    return model if isinstance(model, str) else None
-
-
 async def _second_opinion(body: bytes) -> _Head:
     if len(body) <= _INLINE:
         return _lenient_head(body)

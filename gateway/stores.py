@@ -1,7 +1,7 @@
 """The store that the settings name: Redis or Valkey where there is a URL, else SQLite."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,13 +11,17 @@ from gateway.store.contract import Store
 _FILE = "gateway.db"
 
 
-def store_of(settings: Settings, config: Path | None) -> Store:
-    """Return the store, not opened yet; `config` is the configuration's file, beside which SQLite's is put."""
+def store_of(settings: Settings, config: Path | None, on_change: Callable[[bool], None] | None = None) -> Store:
+    """Return the store, not opened yet.
+
+    `config` is the configuration's file, beside which SQLite's is put; `on_change` is told when a store that others
+    run goes away, and when it is back.
+    """
     # Each is imported where it is used: the other one's libraries are not loaded.
     if settings.redis is not None:
         from gateway.store.redis import RedisStore  # noqa: PLC0415
 
-        return RedisStore(settings.redis.url, settings.redis.timeout_ms)
+        return RedisStore(settings.redis.url, settings.redis.timeout_ms, on_change=on_change)
     from gateway.store.sqlite import SqliteStore  # noqa: PLC0415
 
     return SqliteStore(settings.store.path or default_path(config), settings.store.durability)

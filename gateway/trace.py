@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway import headers
+from gateway.budgets.admission import Ticket
+from gateway.budgets.outcome import Outcome, Sent, outcome_of
+from gateway.budgets.worst_case import WorstCase
 from gateway.config import Settings
 from gateway.delivery import Delivery
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord, Stages
 from gateway.request import ApiRequest
 from gateway.savings import Saving, cost_of
-from gateway.teams.keys import DEFAULT_TEAM
+from gateway.teams.keys import DEFAULT_TEAM, Caller
 from gateway.upstream import Headers
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
@@ -57,9 +60,13 @@ class Trace:
     ended: float | None = None
     asked: float | None = None
     head: float | None = None
-    team: str = DEFAULT_TEAM
+    caller: Caller | None = None
     upstream: str | None = None
-    chat: ApiRequest | None = None
+    request: ApiRequest | None = None
+    worst: WorstCase | None = None
+    ticket: Ticket | None = None
+    limits_said: Headers = field(default_factory=list)
+    unsent: bool = False
     usage_added: bool = False
     windowed: Windowed | None = None
     delivery: Delivery = field(default_factory=Delivery)
@@ -68,7 +75,7 @@ class Trace:
 
     def reply_headers(self, prices: PriceBook | None) -> Headers:
         """Return the gateway's own headers for the reply."""
-        identity = headers.request_id(self.id)
+        identity = headers.request_id(self.id) + self.limits_said
         if (done := self.windowed) is None:
             return identity
         said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
@@ -76,9 +83,9 @@ class Trace:
 
     def _estimate(self, prices: PriceBook | None) -> Decimal | None:
         done = self.windowed
-        if prices is None or done is None or done.body is None or done.saving is None or self.chat is None:
+        if prices is None or done is None or done.body is None or done.saving is None or self.request is None:
             return None
-        return done.saving.usd(prices, self.chat.model, Usage(prompt=done.tokens[1] or 0, completion=0))
+        return done.saving.usd(prices, self.request.model, Usage(prompt=done.tokens[1] or 0, completion=0))
 
     def _overhead(self) -> float:
         until = self.asked or time.perf_counter()
@@ -86,15 +93,18 @@ class Trace:
 
     def record(self, settings: Settings, prices: PriceBook | None) -> RequestRecord:
         """Return the request's record."""
-        done, chat, delivery = self.windowed, self.chat, self.delivery
-        model = chat.model if chat else None
+        done, asked, delivery = self.windowed, self.request, self.delivery
+        caller, billed = self.caller, self._billed()
+        model = asked.model if asked else None
         tokens = done.tokens if done else (None, None, None)
         outcome = done.outcome if done else None
         return RequestRecord(
             id=self.id,
             time=self.arrived,
             route=self.route,
-            team=self.team,
+            team=caller.team if caller else DEFAULT_TEAM,
+            key=caller.key if caller else "",
+            user=asked.user if asked else "",
             model=model,
             model_label=_label(model, settings, prices),
             upstream=self.upstream,
@@ -107,21 +117,34 @@ class Trace:
             tokens_window=outcome.tokens_forwarded if outcome else None,
             confidence=outcome.confidence if outcome else None,
             skipped=outcome.skipped if outcome else (),
-            usage=delivery.usage,
-            cost=self._cost(prices),
+            usage=billed.usage,
+            state=billed.state,
+            cost=self._cost(prices, billed.usage),
             status=499 if self.client_gone else delivery.status,
             error=delivery.error,
-            stream=bool(chat and chat.stream),
+            stream=bool(asked and asked.stream),
             client_gone=self.client_gone,
             stages=self._stages(),
             forwarded_body=self.forwarded_body,
         )
 
-    def _cost(self, prices: PriceBook | None) -> Cost:
-        if prices is None or self.chat is None:
+    def _billed(self) -> Outcome:
+        done = self.windowed
+        sent = Sent(
+            out=self.asked is not None and not self.unsent,
+            head=self.head is not None,
+            stream=bool(self.request and self.request.stream),
+            client_gone=self.client_gone,
+            worst=self.worst,
+            counted=done.tokens[1] if done else None,
+        )
+        return outcome_of(sent, self.delivery)
+
+    def _cost(self, prices: PriceBook | None, usage: Usage | None) -> Cost:
+        if prices is None or self.request is None:
             return Cost()
         saving = self.windowed.saving if self.windowed and self.windowed.body is not None else None
-        return cost_of(prices, self.chat.model, self.delivery.usage, saving)
+        return cost_of(prices, self.request.model, usage, saving)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte

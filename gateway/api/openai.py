@@ -3,9 +3,10 @@
 from gateway.errors import UnknownUrlError
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.pipeline import Pipeline
+from gateway.policies import Route
+from gateway.routes import route_of
 
 _PREFIX = b"/v1/"
-_CHAT = b"/v1/chat/completions"
 # A path is relayed behind the upstream's base URL; these steps would lead out of it.
 _CLIMBS = frozenset((b"..", b".", b"%2e%2e", b"%2e", b".%2e", b"%2e."))
 
@@ -16,10 +17,12 @@ async def serve(pipeline: Pipeline, scope: Scope, receive: Receive, send: Send) 
     path = exchange.raw_path
     if not path.startswith(_PREFIX) or not _CLIMBS.isdisjoint(path.lower().split(b"/")):
         await pipeline.refuse(exchange, _unknown_url(exchange))
-    elif exchange.method == "POST" and path == _CHAT:
+        return
+    route = route_of(exchange.method, path)
+    if route is Route.CHAT:
         await pipeline.chat(exchange)
     else:
-        await pipeline.relay(exchange)
+        await pipeline.relay(exchange, route)
 
 
 def _unknown_url(exchange: Exchange) -> UnknownUrlError:

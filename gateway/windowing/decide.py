@@ -1,8 +1,10 @@
 """Whether a request is windowed at all, from what is known before its prompt is read."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.config import WindowingSettings
+from gateway.policies import TeamWindowing
 from gateway.windowing.types import Decision, Reason, WindowPolicy
 
 
@@ -46,4 +48,23 @@ def policy_of(settings: WindowingSettings, size: str | None) -> WindowPolicy:
         None if asked else settings.target_confidence,
         settings.min_window_tokens,
         settings.max_window_tokens,
+    )
+
+
+def settings_for(base: WindowingSettings, team: TeamWindowing, widest: int | None) -> WindowingSettings:
+    """Return the settings of a team's request; `widest` is the largest window that its budgets still allow."""
+    return base if widest is None and not team.model_fields_set else _merged(base, team, widest)
+
+
+@lru_cache(maxsize=256)
+def _merged(base: WindowingSettings, team: TeamWindowing, widest: int | None) -> WindowingSettings:
+    own = {name: value for name, value in team if value is not None}
+    merged = base.model_copy(update=own)
+    most = merged.max_window_tokens if widest is None else min(merged.max_window_tokens, widest)
+    return merged.model_copy(
+        update={
+            "max_window_tokens": most,
+            "window_tokens": min(merged.window_tokens, most),
+            "min_window_tokens": min(merged.min_window_tokens, most),
+        }
     )

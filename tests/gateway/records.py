@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway.record import RequestRecord, Stages
+from gateway.store.entries import State
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 
@@ -13,6 +14,8 @@ RECORD = RequestRecord(
     time=datetime(2026, 1, 2, tzinfo=UTC),
     route="chat.completions",
     team="acme",
+    key="key_0123456789ab",
+    user="",
     model="gpt-4o-mini-2024-07-18",
     model_label="gpt-4o-mini",
     upstream="main",
@@ -25,6 +28,7 @@ RECORD = RequestRecord(
     confidence=0.93,
     skipped=("dense",),
     tokens_window=3_000,
+    state=State.SETTLED,
     usage=Usage(3_000, 100, cached=1_000, reasoning=40),
     cost=Cost(Decimal("0.0004"), Decimal("-0.0001")),
     status=200,
@@ -34,5 +38,5 @@ RECORD = RequestRecord(
     stages=Stages(window=50.0, overhead=51.5, first_byte=120.0, total=900.0, windowing=(("rank", 40.0),)),
 )
 REFUSED = replace(
-    RECORD, decision=None, reason=None, usage=None, cost=Cost(), status=400, error="invalid_json", client_gone=True
+    RECORD, decision=None, reason=None, usage=None, state=State.FREE, cost=Cost(), status=400, error="invalid_json", client_gone=True
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidJsonError
-from gateway.request import UsageRefusals, model_of, parse_request, with_usage_asked
+from gateway.request import UsageRefusals, parse_request, with_usage_asked
 
 
 async def test_the_head_is_read() -> None:
@@ -85,7 +85,31 @@ def test_refusals_are_remembered_and_bounded() -> None:
     assert ("other", "2999") not in refusals
 
 
-def test_the_model_of_other_bodies() -> None:
-    assert model_of(b'{"model": "m", "input": []}') == "m"
-    assert model_of(b'{"model": 1}') is None
-    assert model_of(b"nope") is None
+async def test_what_a_body_asks_for_beyond_its_model() -> None:
+    asked = await parse_request(b'{"user":"u","max_tokens":7,"max_completion_tokens":5,"n":3}')
+    assert (asked.user, asked.output_asked, asked.answers, asked.linked) == ("u", 5, 3, False)
+    assert (await parse_request(b'{"max_output_tokens":9,"previous_response_id":"r"}')).output_asked == 9
+    assert (await parse_request(b'{"previous_response_id":"r"}')).linked
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        (b'{"prompt":["a","b"],"n":2}', 4),
+        (b'{"prompt":[1,2,3],"best_of":2}', 2),
+        (b'{"prompt":[[1],[2]]}', 2),
+        (b'{"prompt":[]}', 1),
+        (b'{"n":0}', 1),
+        (b'{"n":1e400}', 1),
+        (b'{"n":true,"best_of":-1}', 1),
+    ],
+)
+async def test_how_many_answers_a_body_asks_for(body: bytes, answers: int) -> None:
+    assert (await parse_request(body)).answers == answers
+
+
+async def test_what_cannot_be_read_is_left_to_the_upstream_where_that_is_asked_for() -> None:
+    assert not (await parse_request(b"nope", strict=False)).readable
+    assert not (await parse_request(b"\x1f\x8b", compressed=True)).readable
+    with pytest.raises(InvalidJsonError):
+        await parse_request(b"nope")

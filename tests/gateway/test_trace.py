@@ -17,7 +17,7 @@ SAVING = Saving.of(20_000, 3_000, 0, 0, 0)
 
 def trace(model: str | None, windowed: Windowed | None) -> Trace:
     found = Trace("chat.completions", upstream="main", windowed=windowed)
-    found.chat = ApiRequest(b"{}", model, stream=False, usage_asked=False, stream_options_sent=False)
+    found.request = ApiRequest(b"{}", model, stream=False, usage_asked=False, stream_options_sent=False)
     found.delivery.usage = Usage(3_000, 10)
     return found
 

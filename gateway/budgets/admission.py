@@ -1,0 +1,141 @@
+"""The stage before forwarding: a request reserves its worst case on all its limits at once, or is refused."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.budgets.limits import Limit, Spender, Unit, limits_of
+from gateway.budgets.outage import Outage
+from gateway.budgets.periods import Calendar
+from gateway.budgets.standing import Standings, amount, described
+from gateway.budgets.worst_case import WorstCase
+from gateway.config import Settings
+from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
+from gateway.pricing import PriceBook
+from gateway.store.contract import Hold, Refused, Reservation, Standing, Store, StoreUnavailableError
+from gateway.store.entries import Entry
+from gateway.teams.keys import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A request that is about to be forwarded; `entry` is its place in the ledger, should its process die."""
+
+    id: str
+    caller: Caller
+    limits: tuple[Limit, ...]
+    worst: WorstCase
+    upstream: str
+    model: str | None
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request that was let through, with the state of its limits as it was then.
+
+    `local`: the store was away, and nothing is reserved there.
+    """
+
+    id: str
+    team: str
+    limits: tuple[Limit, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    standings: tuple[Standing, ...] = ()
+    local: bool = False
+
+
+class Admission:
+    """Lets requests through, or refuses them; knows which reservations of this process are open."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        prices: Mapping[str, PriceBook],
+        standings: Standings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._prices = prices
+        self._standings = standings
+        self._clock = clock
+        self._calendar = Calendar()
+        self.outage = Outage(settings.on_store_outage, settings.redis.replicas if settings.redis else 1, standings)
+        self.open: dict[str, set[str]] = {}
+
+    def limits(self, caller: Caller, model: str | None, user: str, upstream: str) -> tuple[Limit, ...]:
+        """Return the limits on which the caller's request counts."""
+        if caller.policy.unlimited:
+            return ()
+        prices = self._prices.get(upstream)
+        priced = (prices.canonical(model) if prices else None) or model or ""
+        return limits_of(caller.policy, Spender(caller.key, user, priced, model or ""), self._calendar, self._clock())
+
+    async def admit(self, application: Application) -> Ticket:
+        """Reserve the request's worst case on all its limits.
+
+        Raises:
+            InsufficientQuotaError: a budget has no room for it.
+            RateLimitError: too much at once.
+            NotAllowedError: a budget in USD, and nobody knows the model's price.
+            StoreOutageError: the store is away, and the operator has such requests refused.
+        """
+        team, limits = application.caller.team, application.limits
+        if not limits:
+            return Ticket(application.id, team)
+        holds = self._holds(application)
+        expires = self._clock() + self._settings.spending.reservation_s
+        reservation = Reservation(application.id, team, holds, expires, application.entry)
+        try:
+            answer = await self._store.reserve(reservation)
+        except StoreUnavailableError:
+            return self._without_store(application, holds)
+        self.outage.over()
+        self._standings.heard(team, answer.standings)
+        if isinstance(answer, Refused):
+            raise self._refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold])
+        self.open.setdefault(team, set()).add(application.id)
+        return Ticket(application.id, team, limits, holds, answer.standings)
+
+    def _holds(self, application: Application) -> tuple[Hold, ...]:
+        nano = application.entry.cost_nano
+        if nano is None and any(limit.unit is Unit.USD for limit in application.limits):
+            raise NotAllowedError(
+                f"The price of the model {application.model!r} is not known, so that no budget in USD can pay for it: "
+                "the operator can name one in the configuration (models.NAME.price)."
+            )
+        tokens = application.worst.tokens
+        return tuple(limit.hold(nano or 0, tokens) for limit in application.limits)
+
+    def _without_store(self, application: Application, holds: tuple[Hold, ...]) -> Ticket:
+        team, limits = application.caller.team, application.limits
+        if not self.outage.admits(team, limits, holds):
+            raise StoreOutageError("The gateway cannot see what is left of this team's budget; please try again.")
+        return Ticket(application.id, team, limits, holds, local=True)
+
+    def _refusal(self, limit: Limit, hold: Hold, standing: Standing) -> GatewayError:
+        left = math.ceil(limit.stretch.until - self._clock()) if limit.stretch.until else None
+        if limit.budget is None:
+            return RateLimitError(
+                f"Rate limit reached: {described(limit)}; used {standing.spent + standing.reserved:,}, "
+                f"requested {hold.amount:,}.",
+                max(1, left or 1),
+            )
+        return InsufficientQuotaError(_used_up(limit, hold, standing), left)
+
+
+def _used_up(limit: Limit, hold: Hold, standing: Standing) -> str:
+    again = f" It begins anew {_span(limit)}." if limit.stretch.until else ""
+    return (
+        f"No room in the budget: of {described(limit)} {amount(limit.unit, standing.spent)} are spent and "
+        f"{amount(limit.unit, standing.reserved)} reserved by requests under way; this request can cost "
+        f"{amount(limit.unit, hold.amount)}.{again}"
+    )
+
+
+def _span(limit: Limit) -> str:
+    ends = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(limit.stretch.until))
+    return f"at {ends}"

@@ -1,0 +1,58 @@
+"""What a replica may spend while the store is away: nothing, or its share of what was left."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from gateway.budgets.limits import Limit
+from gateway.budgets.standing import Standings
+from gateway.store.contract import Hold
+
+
+class Outage:
+    """Counts by itself what requests spend that were let through without the store, until it is back."""
+
+    def __init__(self, policy: Literal["closed", "open"], replicas: int, standings: Standings) -> None:
+        self._open = policy == "open"
+        self._replicas = replicas
+        self._standings = standings
+        self._taken: dict[tuple[str, str], int] = {}
+        self._since: float | None = None
+
+    def began(self, now: float) -> None:
+        """Note when the store was last heard of."""
+        if self._since is None:
+            self._since = now
+
+    def over(self) -> None:
+        """Forget what was counted: from here on the store is asked again, and told what was spent meanwhile."""
+        if self._since is not None or self._taken:
+            self._since = None
+            self._taken.clear()
+
+    def admits(self, team: str, limits: Sequence[Limit], holds: Sequence[Hold]) -> bool:
+        """Take the holds from this replica's share of all the limits, or from none; return whether they fit."""
+        if not self._open:
+            return False
+        taken = [(team, limit.counter) for limit in limits]
+        fits = all(
+            self._taken.get(key, 0) + hold.amount <= self._share(team, limit)
+            for key, limit, hold in zip(taken, limits, holds, strict=True)
+        )
+        for key, hold in zip(taken, holds, strict=True) if fits else ():
+            self._taken[key] = self._taken.get(key, 0) + hold.amount
+        return fits
+
+    def gives_back(self, team: str, holds: Sequence[Hold], charged: Sequence[int]) -> None:
+        """Put back what a request held and did not spend."""
+        for hold, amount in zip(holds, charged, strict=True):
+            key = (team, hold.counter)
+            if key in self._taken:
+                self._taken[key] = max(0, self._taken[key] - hold.amount + amount)
+
+    def _share(self, team: str, limit: Limit) -> int:
+        known = self._standings.of(team, limit)
+        if known is not None:
+            return max(0, limit.most - known.spent - known.reserved) // self._replicas
+        # Of a period that began meanwhile nobody has spent more than a share; of another one nothing is known.
+        fresh = limit.budget is None or (self._since is not None and limit.stretch.start >= self._since)
+        return limit.most // self._replicas if fresh else 0

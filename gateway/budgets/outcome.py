@@ -1,0 +1,59 @@
+"""What a request turned out to use, and how well that is known.
+
+An upstream's own usage counts wherever there is one. Without it: a reply that never came because of the upstream costs
+its prompt; a stream that ended early costs what was relayed of it; any other answer that the client did not wait for
+may have been produced whole, and costs the most it can have been: else leaving early would be a way round a budget.
+"""
+
+from dataclasses import dataclass
+
+from gateway.budgets.worst_case import WorstCase
+from gateway.delivery import Delivery
+from gateway.store.entries import State
+from gateway.usage import Usage, estimated
+
+_BYTES_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
+
+    `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were.
+    """
+
+    out: bool
+    head: bool
+    stream: bool
+    client_gone: bool
+    worst: WorstCase | None
+    counted: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The usage that a request is billed for, and how it is known."""
+
+    usage: Usage | None
+    state: State
+
+
+def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
+    """Return what the request is billed for."""
+    if delivery.usage is not None:
+        return Outcome(delivery.usage, State.SETTLED)
+    if sent.worst is None:
+        return Outcome(None, State.SETTLED if sent.head else State.FREE)
+    if not sent.out or (sent.head and delivery.status >= 400):
+        return Outcome(None, State.FREE)
+    return Outcome(_estimate(sent, sent.worst, delivery), State.ESTIMATED)
+
+
+def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
+    prompt = min(worst.prompt, max(1, worst.prompt // _BYTES_A_TOKEN if sent.counted is None else sent.counted))
+    if sent.stream and sent.head:
+        found = estimated(prompt, delivery.relayed)
+        return Usage(prompt, min(found.completion, worst.completion))
+    if sent.client_gone or sent.head:
+        return Usage(prompt, worst.completion)
+    return Usage(prompt, 0)

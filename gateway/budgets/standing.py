@@ -1,0 +1,84 @@
+"""What was last heard of the counters, by this process: never asked for on its own account, and soon out of date."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.budgets.limits import NANO, Limit, Unit
+from gateway.store.contract import Settled, Standing
+
+_MOST = 20_000  # counters that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A soft limit that a team's spending has just passed, said once by whoever's request did it."""
+
+    team: str
+    limit: Limit
+    percent: int
+
+    @property
+    def text(self) -> str:
+        """The same in words, for a log line and a header."""
+        return f"{self.percent}% of {described(self.limit)} is spent"
+
+
+class Standings:
+    """The latest state of each counter of each team."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], Standing] = OrderedDict()
+
+    def heard(self, team: str, standings: Iterable[Standing]) -> None:
+        """Note what a store has just said."""
+        for standing in standings:
+            key = (team, standing.counter)
+            self._known[key] = standing
+            self._known.move_to_end(key)
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+
+    def of(self, team: str, limit: Limit) -> Standing | None:
+        """Return what is known of the limit's counter."""
+        return self._known.get((team, limit.counter))
+
+    def narrowest(self, team: str, limits: Sequence[Limit]) -> int | None:
+        """Return the largest window that budgets which run out still allow; None: as large as any."""
+        return min(self._narrow(team, limits), default=None)
+
+    def _narrow(self, team: str, limits: Sequence[Limit]) -> Iterator[int]:
+        for limit in limits:
+            if limit.budget is None or not limit.budget.narrow or (known := self.of(team, limit)) is None:
+                continue
+            yield from (
+                size for percent, size in limit.budget.narrow.items() if known.spent * 100 >= percent * limit.most
+            )
+
+
+def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Reached]:
+    """Yield the soft limits that the settlement made the spending pass."""
+    by_counter = {limit.counter: limit for limit in limits}
+    for before, after in zip(settled.before, settled.standings, strict=True):
+        limit = by_counter.get(after.counter)
+        for percent in limit.budget.soft if limit and limit.budget else ():
+            if limit and before * 100 < percent * limit.most <= after.spent * 100:
+                yield Reached(team, limit, percent)
+
+
+def described(limit: Limit) -> str:
+    """Return a limit in words: "the $5.00 a month", "the 1,000 tokens a day of each user"."""
+    budget = limit.budget
+    if budget is None:
+        return f"{limit.most:,} {limit.unit.replace('_', ' ')}"
+    each = "" if budget.per == "team" else f" of each {budget.per}"
+    period = "in total" if budget.period == "total" else f"a {budget.period}"
+    return f"the {amount(limit.unit, limit.most)} {period}{each}"
+
+
+def amount(unit: Unit, value: int) -> str:
+    """Return an amount of a budget's unit in words; money in cents, or finer where cents say nothing."""
+    if unit is not Unit.USD:
+        return f"{value:,} tokens"
+    usd = value / NANO
+    return f"${usd:,.2f}" if value % (NANO // 100) == 0 or usd >= 1 else f"${usd:.6f}"

@@ -1,0 +1,34 @@
+"""Which part of the API a path belongs to, and which parts a team may use."""
+
+from gateway.policies import Route
+from gateway.teams.keys import Caller
+
+_POSTED = {
+    b"/v1/chat/completions": Route.CHAT,
+    b"/v1/completions": Route.COMPLETIONS,
+    b"/v1/responses": Route.RESPONSES,
+    b"/v1/embeddings": Route.EMBEDDINGS,
+}
+_MODELS = b"/v1/models"
+COUNTED = frozenset(_POSTED.values())
+_NAMES = {Route.CHAT: "chat.completions", Route.OTHER: "relay"}
+
+
+def route_of(method: str, path: bytes) -> Route:
+    """Return the route of a path as it came: spelt otherwise (a slash more, an escape), it is not the counted one."""
+    if method == "POST" and (found := _POSTED.get(path)) is not None:
+        return found
+    models = method in ("GET", "HEAD") and (path == _MODELS or path.startswith(_MODELS + b"/"))
+    return Route.MODELS if models else Route.OTHER
+
+
+def may_use(caller: Caller, route: Route) -> bool:
+    """Whether the caller may use the route: one that is restricted, by default only what can be counted."""
+    if caller.policy.routes is not None:
+        return route in caller.policy.routes
+    return not caller.restricted or route in COUNTED or route is Route.MODELS
+
+
+def name_of(route: Route) -> str:
+    """Return the route's name in log lines and the ledger."""
+    return _NAMES.get(route, route.value)

@@ -1,0 +1,153 @@
+"""The stages around forwarding that concern a caller's means: who calls, may it, is there room, what did it cost."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from gateway import headers
+from gateway.budgets.admission import Admission, Application, Ticket
+from gateway.budgets.limits import Limit, Unit
+from gateway.budgets.settling import Settling, nano_of
+from gateway.budgets.standing import Reached, Standings
+from gateway.budgets.worst_case import WorstCase, worst_case
+from gateway.config import Settings
+from gateway.errors import GatewayError, InvalidRequestError, NotAllowedError
+from gateway.exchange import Exchange
+from gateway.output_limits import output_limit
+from gateway.policies import Route
+from gateway.pricing import PriceBook
+from gateway.record import RequestRecord
+from gateway.routes import COUNTED, may_use, name_of
+from gateway.store.entries import Entry, State
+from gateway.teams.keys import Caller, Keyring
+from gateway.trace import Trace
+from gateway.upstream import Headers
+
+_MOST_WARNINGS = 16  # of a team that nobody has been told of yet
+_KINDS = {Unit.REQUESTS: "requests", Unit.RATE_TOKENS: "tokens"}
+
+
+class Roster(Protocol):
+    """Knows the teams' keys of this moment."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The current keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Identifies callers, holds requests to their limits, and hands finished ones over to be settled."""
+
+    settings: Settings
+    roster: Roster
+    prices: Mapping[str, PriceBook]
+    admission: Admission
+    settling: Settling
+    standings: Standings
+    warnings: dict[str, deque[str]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.time
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether callers need a key of the gateway's."""
+        return self.roster.keyring.required
+
+    def identify(self, exchange: Exchange, trace: Trace, route: Route) -> Caller:
+        """Note and return who calls.
+
+        Raises:
+            AuthenticationError: no key, or one that no team has.
+            NotAllowedError: the team may not use the route.
+        """
+        caller = self.roster.keyring.caller(exchange.header(b"authorization"), self.clock())
+        trace.caller, trace.ticket = caller, Ticket(trace.id, caller.team)
+        if not may_use(caller, route):
+            raise NotAllowedError(
+                f"The team {caller.team!r} may not use {exchange.method} {exchange.raw_path.decode('latin-1')}."
+            )
+        return caller
+
+    def limits(self, trace: Trace, caller: Caller) -> tuple[Limit, ...]:
+        """Return the limits on which the request counts.
+
+        Raises:
+            NotAllowedError: team or key may not ask for the model.
+            InvalidRequestError: there are limits, and the body can't be read.
+        """
+        asked = trace.request
+        if asked is None:
+            return ()
+        if asked.model is not None and not caller.may_use(asked.model):
+            raise NotAllowedError(f"This key may not use the model {asked.model!r}.")
+        limits = self.admission.limits(caller, asked.model, asked.user, trace.upstream or "")
+        if caller.restricted and not asked.readable:
+            raise InvalidRequestError("This team has limits, which needs bodies that are plain JSON, not compressed.")
+        return limits
+
+    async def admit(self, trace: Trace, limits: tuple[Limit, ...], body: object, route: Route) -> None:
+        """Reserve the most that forwarding this body can cost; raises what Admission.admit does."""
+        caller, asked = trace.caller, trace.request
+        if caller is None or asked is None or not isinstance(body, bytes) or route not in COUNTED:
+            return
+        counted = trace.windowed.tokens[1] if trace.windowed else None
+        trace.worst = worst = worst_case(asked, body, counted, route, self._answer(asked.model))
+        if not limits:
+            return
+        entry = self._entry(trace, caller, worst, route)
+        application = Application(trace.id, caller, limits, worst, trace.upstream or "", asked.model, entry)
+        try:
+            trace.ticket = ticket = await self.admission.admit(application)
+        except GatewayError:
+            trace.limits_said = self._said(caller.team, limits)
+            raise
+        trace.limits_said = self._said(ticket.team, limits) + self._warned(ticket.team)
+
+    def settle(self, trace: Trace, record: RequestRecord) -> None:
+        """Hand the finished request over; of a caller that nobody knows nothing is kept."""
+        if trace.ticket is not None:
+            self.settling.settle(trace.ticket, record)
+
+    def warn(self, reached: Reached) -> None:
+        """Have the team's next reply announce the soft limit."""
+        self.warnings.setdefault(reached.team, deque(maxlen=_MOST_WARNINGS)).append(reached.text)
+
+    def _answer(self, model: str | None) -> int:
+        named = self.settings.models.get(model) if model else None
+        return self.settings.spending.output_tokens or (named and named.max_output_tokens) or output_limit(model)
+
+    def _entry(self, trace: Trace, caller: Caller, worst: WorstCase, route: Route) -> Entry:
+        asked, prices = trace.request, self.prices.get(trace.upstream or "")
+        model = asked.model if asked else None
+        return Entry(
+            id=trace.id, time=trace.arrived.timestamp(), team=caller.team, key=caller.key,
+            user=asked.user if asked else "", model=model or "", upstream=trace.upstream or "", route=name_of(route),
+            state=State.UNSETTLED, stream=bool(asked and asked.stream), input=worst.prompt, output=worst.completion,
+            cost_nano=_dearest(prices, model, worst) if prices else None,
+        )  # fmt: skip
+
+    def _said(self, team: str, limits: tuple[Limit, ...]) -> Headers:
+        """Return what is left of the rates, as the store has just said or was last heard to say."""
+        said: Headers = []
+        for limit in limits:
+            kind, known = _KINDS.get(limit.unit), self.standings.of(team, limit)
+            if kind is not None and known is not None:
+                left = max(0, limit.most - known.spent - known.reserved)
+                resets = max(0.0, (limit.stretch.until or 0.0) - self.clock())
+                said += headers.rate_limit(kind, limit.most, left, resets)
+        return said
+
+    def _warned(self, team: str) -> Headers:
+        waiting = self.warnings.get(team)
+        return headers.budget_warning(waiting.popleft()) if waiting else []
+
+
+def _dearest(prices: PriceBook, model: str | None, worst: WorstCase) -> int | None:
+    """Return the most that the worst case can cost: where writing to a cache costs more, all of the prompt does."""
+    plain = prices.cost(model, worst.usage)
+    if plain is None:
+        return None
+    written = prices.cost(model, replace(worst.usage, cache_written=worst.prompt))
+    return nano_of(max(plain, written or plain))
