@@ -2,20 +2,25 @@
 
 The map. A request goes from route to pipeline to wire:
 
-    api/openai.py     the API's routes; api/ops.py: health, readiness, metrics
+    api/openai.py     the API's routes; routes.py: what a path is
     exchange.py       the client's side of one request: body, reply, whether the client is still there
     pipeline.py       the stages in order, on one page:
-      teams/            1  keys.py: authenticate, key -> team
-      chat.py           2  read the head of a chat body; the one permitted edit (asking for a stream's usage)
+      spending.py       1  identify: key -> team (teams/); may it use this route, this model?
+      request.py        2  read the head of a body; the one permitted edit (asking for a stream's usage)
       windowing/        3  decide.py: windowed at all? pool.py: to a process off the event loop, which runs window.py
-      upstream.py       4  forward over HTTP (the only aiohttp user); headers.py says which headers pass
-      delivery.py       5  relay the reply; sse.py: events, encoding.py: compressed replies
-      trace.py          6  what is known so far becomes one frozen record.py, given to logs.py and metrics.py
-    usage.py pricing.py savings.py prefixes.py    tokens and money: reported, priced, saved net of lost cache discounts
+      spending.py       4  admit: the worst case reserved on all limits (budgets/), or a refusal
+      upstream.py       5  forward over HTTP (the only aiohttp user); headers.py says which headers pass
+      delivery.py       6  relay the reply; sse.py, answers.py: events, encoding.py: compressed replies
+      trace.py          7  what is known so far becomes one frozen record.py, given to logs.py and metrics.py,
+      spending.py          and settled: charged, and written to the ledger, off the client's path
+    usage.py pricing.py savings.py prefixes.py output_limits.py    tokens and money: reported, priced, saved
     errors.py         the gateway's own errors, in OpenAI's shape
 
-    app.py            the composition root; server.py: uvicorn; cli.py: the command line; trimming.py: `trim`
-    config.py         settings; yaml_source.py: YAML with its lines
+    store/            shared state: stores.py chooses SQLite or Redis
+    app.py            the composition root; accounts.py: what belongs to callers' means
+    api/ops.py        health, readiness, metrics; api/admin.py, api/usage.py: the operators' API; reporting/: reports
+    server.py         uvicorn; cli.py: the command line, with admin_cli.py, report_cli.py; trimming.py: `trim`
+    config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines
 
 Windowing runs in child processes (windowing/worker.py) and is built on `retrieval`, which knows nothing of the web:
 

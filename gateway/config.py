@@ -44,10 +44,20 @@ class UpstreamSettings(Section):
     read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
 
 
+class PriceSettings(Section):
+    """A model's price in USD for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(None, ge=0, description="read from a prompt cache; unset: as input")
+    cache_write: float | None = Field(None, ge=0, description="written to a prompt cache; unset: as input")
+
+
 class ModelSettings(Section):
     """Where a model is served."""
 
     upstream: str | None = None
+    price: PriceSettings | None = Field(None, description="instead of the list price, or where there is none")
     max_output_tokens: int | None = Field(None, ge=1, description="most it can answer with; unset: what is known of it")
 
 
@@ -80,11 +90,12 @@ class WindowingSettings(Section):
 class AdminSettings(Section):
     """Access to the admin API, which is only served with a token."""
 
-    token: SecretStr
+    token: SecretStr | None = None
+    enabled: bool = Field(True, description="false: no admin API, and no token needed to listen on any address")
 
     @model_validator(mode="after")
     def _token_is_long(self) -> Self:
-        if len(self.token.get_secret_value()) < 16:
+        if self.token is not None and len(self.token.get_secret_value()) < 16:
             raise ValueError("expected a token of 16 characters or more")
         return self
 
@@ -141,7 +152,7 @@ class Settings(Section):
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     windowing: WindowingSettings = WindowingSettings()
     teams: dict[str, TeamSettings] = Field(default_factory=dict)
-    admin: AdminSettings | None = None
+    admin: AdminSettings = AdminSettings()
     redis: RedisSettings | None = None
     store: StoreSettings = StoreSettings()
     on_store_outage: Literal["closed", "open"] = Field(
