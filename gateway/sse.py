@@ -1,10 +1,13 @@
-"""Server-sent events on their way through: whole events pass on, the usage in them is noted (WHATWG HTML 9.2)."""
+"""Server-sent events on their way through: whole events pass on, what is in them is noted (WHATWG HTML 9.2)."""
 
 import re
 
-from gateway.usage import Usage, usage_of_reply
+from gateway.answers import AnswerCount
+from gateway.usage import Relayed, Usage, usage_of_reply
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+# A usage that holds something has one of its counts: `"usage": null`, which may stand in every event, has none.
+_COUNTS = b"_tokens"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 # An event that never ends is passed on in pieces rather than kept in memory.
@@ -20,30 +23,36 @@ class EventRelay:
 
     def __init__(self, drop_usage: bool) -> None:
         self.usage: Usage | None = None
-        self.relayed_events = False
         self.drop_usage = drop_usage
         self._tail = b""
+        self._answer = AnswerCount()
+
+    @property
+    def relayed(self) -> Relayed:
+        """How much of the answer has been given back so far."""
+        return self._answer.relayed
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that these bytes complete."""
-        data = self._tail + data if self._tail else data
-        cut = _last_event_end(data)
-        if cut == 0 and len(data) < _LONGEST_EVENT:
-            self._tail = data
-            return b""
-        cut = cut or len(data)
-        whole, self._tail = data[:cut], data[cut:]
-        return self._noted(whole) if b'"usage"' in whole else self._sent(whole)
+        if self._tail:
+            data = self._tail + data
+        if data.endswith(b"\n\n"):
+            whole, self._tail = data, b""
+        else:
+            cut = _last_event_end(data) or (len(data) if len(data) >= _LONGEST_EVENT else 0)
+            whole, self._tail = data[:cut], data[cut:]
+        return self._noted(whole) if whole else b""
 
     def rest(self) -> bytes:
         """Return what is left when the upstream has ended its stream properly."""
         rest, self._tail = self._tail, b""
-        return self._noted(rest)
+        return self._noted(rest) if rest else b""
 
     def _noted(self, whole: bytes) -> bytes:
-        if not _USAGE.search(whole):
-            return self._sent(whole)
-        return self._sent(b"".join(event for event in _events(whole) if self._keeps(event)))
+        self._answer.add(whole)
+        if _COUNTS not in whole or not _USAGE.search(whole):
+            return whole
+        return b"".join(event for event in _events(whole) if self._keeps(event))
 
     def _keeps(self, event: bytes) -> bool:
         if not _USAGE.search(event):
@@ -52,16 +61,15 @@ class EventRelay:
         self.usage = usage or self.usage
         return not (usage and self.drop_usage and _NO_CHOICES.search(event))
 
-    def _sent(self, data: bytes) -> bytes:
-        self.relayed_events = self.relayed_events or bool(data)
-        return data
-
 
 def _last_event_end(data: bytes) -> int:
-    found = max(data.rfind(b"\n\n"), data.rfind(b"\r\r"))
-    crlf = data.rfind(b"\r\n\r\n")
-    ends = [found + 2 if found >= 0 else 0, crlf + 4 if crlf >= 0 else 0]
-    return max(ends)
+    ends = (b"\n\n", b"\r\r", b"\r\n\r\n") if b"\r" in data else (b"\n\n",)
+    return max(_after_last(data, end) for end in ends)
+
+
+def _after_last(data: bytes, end: bytes) -> int:
+    found = data.rfind(end)
+    return found + len(end) if found >= 0 else 0
 
 
 def _events(data: bytes) -> list[bytes]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sse import EventRelay
-from gateway.usage import Usage
+from gateway.usage import Relayed, Usage
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}}
 
@@ -18,6 +18,12 @@ def event(value: object, end: str = "\n\n") -> bytes:
 DELTA = event({"choices": [{"delta": {"content": 'say "usage": {'}}], "usage": None})
 EXTRA = event({"choices": [], "usage": USAGE})
 DONE = b"data: [DONE]\n\n"
+COMPLETED = event(
+    {
+        "type": "response.completed",
+        "response": {"output": [], "usage": {"input_tokens": 7, "output_tokens": 2, "input_tokens_details": {}}},
+    }
+)
 LAST_WITH_CHOICES = event({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE})
 
 
@@ -42,6 +48,35 @@ def test_what_the_client_asked_for_passes_byte_for_byte(cuts: list[int]) -> None
     out, relay = relayed(stream, cuts, drop=False)
     assert out == stream
     assert relay.usage == Usage(7, 2, cached=3)
+
+
+@given(st.lists(st.integers(0, 10_000)), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
+def test_usage_nested_in_a_response_is_noted_and_never_dropped(cuts: list[int], end: str, drop: bool) -> None:
+    created = event({"type": "response.created", "response": {"max_output_tokens": 9, "usage": None}})
+    delta = b"event: response.output_text.delta\n" + event({"type": "response.output_text.delta", "delta": "abc"})
+    stream = (created + delta + b"event: response.completed\n" + COMPLETED).replace(b"\n", end.encode())
+    out, relay = relayed(stream, cuts, drop)
+    assert out == stream
+    assert relay.usage == Usage(7, 2)
+    assert relay.relayed == Relayed(1, 3)
+
+
+@given(st.lists(st.integers(0, 10_000)))
+def test_what_has_been_given_back_of_the_answer_is_counted(cuts: list[int]) -> None:
+    _, relay = relayed((DELTA * 3 + EXTRA + DONE), cuts, drop=True)
+    assert relay.relayed == Relayed(3, 3 * len('say "usage": {'))
+
+
+def test_half_an_event_is_not_counted_before_its_end_has_come() -> None:
+    relay = EventRelay(drop_usage=False)
+    relay.feed(DELTA + DELTA[:-1])
+    assert relay.relayed.events == 1
+
+
+def test_of_usages_that_grow_along_the_stream_the_last_counts() -> None:
+    growing = [event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": n}}) for n in (1, 2, 3)]
+    _, relay = relayed(b"".join(growing), [50], drop=False)
+    assert relay.usage == Usage(7, 3)
 
 
 def test_a_last_chunk_with_choices_is_never_dropped() -> None:
