@@ -9,10 +9,11 @@ from gateway.errors import GatewayError, UpstreamUnreachableError
 from gateway.exchange import Exchange
 from gateway.sse import EventRelay
 from gateway.upstream import Headers, UpstreamReply
-from gateway.usage import Usage, usage_of_reply
+from gateway.usage import Relayed, Usage, usage_of_reply
 
-# A reply larger than this is relayed all the same; its usage is not known then.
+# Of a reply larger than this, as thousands of embeddings are, only the end is kept: that is where the usage stands.
 _LARGEST_ACCOUNTED = 1 << 24
+_END = 1 << 12
 _GARBLED = UpstreamUnreachableError("The upstream's reply is not what its Content-Encoding says.")
 
 
@@ -26,12 +27,24 @@ class BrokenReplyError(Exception):
 
 @dataclass(slots=True)
 class Delivery:
-    """How far a reply has come; filled in as it is relayed, so that an early end leaves what was known."""
+    """How far a reply has come; filled in as it is relayed, so that an early end leaves what was known.
+
+    `began`: its head has been passed on; `completed`: all of it has, to the end that the upstream gave it. A stream
+    that the upstream broke off, so that the gateway had to end it, is not complete.
+    """
 
     status: int = 0
     first_byte: float | None = None
     usage: Usage | None = None
     error: str | None = None
+    began: bool = False
+    completed: bool = False
+    events: EventRelay | None = None
+
+    @property
+    def relayed(self) -> Relayed:
+        """How much of a streamed answer has been passed on up to now; nothing of what is no event stream."""
+        return self.events.relayed if self.events else Relayed()
 
 
 async def relay(
@@ -55,7 +68,9 @@ async def relay(
 async def _relay_as_it_is(
     exchange: Exchange, reply: UpstreamReply, extra: Headers, delivery: Delivery, copy: "_Copy"
 ) -> None:
+    delivery.events = copy.events
     await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
+    delivery.began = True
     try:
         async for piece in reply.chunks():
             delivery.first_byte = delivery.first_byte or time.perf_counter()
@@ -64,8 +79,11 @@ async def _relay_as_it_is(
     except GatewayError as error:
         delivery.error = error.code
         raise BrokenReplyError(error) from None
-    delivery.usage = copy.usage()
+    finally:
+        # Of a reply that has come whole the usage is known, also if the client leaves before it has taken it all.
+        delivery.usage = copy.usage()
     await exchange.end()
+    delivery.completed = True
 
 
 async def _relay_stream(  # noqa: PLR0913, PLR0917 - one value a stage; a bundle of them would be made for this call only
@@ -78,7 +96,9 @@ async def _relay_stream(  # noqa: PLR0913, PLR0917 - one value a stage; a bundle
 ) -> None:
     # To leave an event out, a stream has to go out decoded and without the length it had.
     untrue = frozenset((b"content-encoding", b"content-length")) if events.drop_usage else frozenset[bytes]()
+    delivery.events = events
     await exchange.start(reply.status, headers.to_client(reply.headers, untrue) + extra)
+    delivery.began = True
     try:
         await _relay_events(exchange, reply, delivery, events, decode)
     except (GatewayError, UndecodableError) as error:
@@ -101,6 +121,7 @@ async def _relay_events(
     rest = events.rest()
     delivery.usage = events.usage
     await exchange.end(rest)
+    delivery.completed = True
 
 
 def _decoder_or_none(encoding: str) -> Decode | None:
@@ -111,11 +132,11 @@ def _decoder_or_none(encoding: str) -> Decode | None:
 
 
 class _Copy:
-    """A decoded copy of a reply for accounting, given up where it gets too large or can't be decoded."""
+    """A decoded copy of a reply for accounting: of a large one its end, none of what can't be decoded."""
 
     def __init__(self, decode: Decode | None, events: bool) -> None:
         self._decode = decode
-        self._events = EventRelay(drop_usage=False) if events else None
+        self.events = EventRelay(drop_usage=False) if events else None
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -134,20 +155,21 @@ class _Copy:
         except UndecodableError:
             self._give_up()
             return
-        if self._events:
-            self._events.feed(decoded)
+        if self.events:
+            self.events.feed(decoded)
             return
         self._pieces.append(decoded)
         self._size += len(decoded)
         if self._size > _LARGEST_ACCOUNTED:
-            self._give_up()
+            self._pieces = [b"".join(self._pieces)[-_END:]]
 
     def usage(self) -> Usage | None:
         """Return the usage that the reply reported, where it is known."""
-        if self._events:
-            self._events.rest()
-            return self._events.usage
-        return usage_of_reply(b"".join(self._pieces)) if self._decode else None
+        if self.events:
+            self.events.rest()
+            return self.events.usage
+        whole = b"".join(self._pieces)
+        return usage_of_reply(whole if self._size <= _LARGEST_ACCOUNTED else b"{" + whole[whole.rfind(b'"usage"') :])
 
     def _give_up(self) -> None:
         self._decode = None

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -8,7 +9,9 @@ import pytest
 from gateway.config import UpstreamSettings
 from gateway.delivery import BrokenReplyError, Delivery, relay
 from gateway.errors import UpstreamUnreachableError
+from gateway.exchange import ClientGoneError, Exchange
 from gateway.upstream import Upstream, UpstreamReply, UpstreamRequest
+from gateway.usage import Relayed, Usage
 from tests import upstreams
 from tests.gateway.asgi import JSON, Call, canned
 from tests.upstreams import replies
@@ -65,6 +68,8 @@ async def test_a_streams_usage_is_noted_and_left_in(upstream: upstreams.Upstream
     assert delivery.usage.prompt == replies.usage(REQUEST, 0)["prompt_tokens"]
     assert (delivery.status, delivery.error) == (200, None)
     assert delivery.first_byte
+    assert (delivery.began, delivery.completed) == (True, True)
+    assert delivery.relayed == Relayed(events=-(-len(replies.CANNED) // 7), characters=len(replies.CANNED))
 
 
 async def test_drop_usage_leaves_out_exactly_one_event(upstream: upstreams.Upstream) -> None:
@@ -92,12 +97,15 @@ async def test_a_broken_reply_is_left_unfinished(upstream: upstreams.Upstream, b
     assert isinstance(error.cause, UpstreamUnreachableError)
     assert not client.complete  # the server below closes the connection: the client sees that it was cut short
     assert (delivery.status, delivery.error, delivery.usage) == (200, "upstream_unreachable", None)
+    assert (delivery.began, delivery.completed, delivery.relayed) == (True, False, Relayed())
 
 
 async def test_a_broken_stream_of_a_given_length_has_no_room_for_an_error_event() -> None:
     whole = b"".join(EVENTS)
     async with canned_reply(f"{STREAM}\nContent-Length: {len(whole)}", whole[:-20]) as reply:
-        client, _, _ = await broken(reply)
+        client, delivery, _ = await broken(reply)
+    assert (delivery.began, delivery.completed) == (True, False)
+    assert delivery.relayed.characters == len(replies.CANNED)
     assert whole.startswith(client.body)
     assert not client.complete
 
@@ -109,6 +117,8 @@ async def test_a_broken_stream_ends_with_an_error_behind_whole_events(upstream: 
     assert b"\n\n".join([*before, b""]) == b"".join(EVENTS[:3])
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == delivery.error == "upstream_unreachable"
     assert client.complete
+    assert (delivery.began, delivery.completed, delivery.usage) == (True, False, None)
+    assert delivery.relayed == Relayed(events=2, characters=14)
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
@@ -121,6 +131,8 @@ async def test_a_compressed_reply_is_relayed_byte_for_byte_and_accounted(kind: s
     assert client.body == packed
     assert (client.header(b"content-encoding"), client.header(b"content-length")) == ("gzip", str(len(packed)))
     assert delivery.usage is not None
+    assert delivery.completed
+    assert delivery.relayed.characters == (len(replies.CANNED) if kind.startswith("text") else 0)
 
 
 async def test_to_leave_an_event_out_a_compressed_stream_goes_out_decoded() -> None:
@@ -131,6 +143,45 @@ async def test_to_leave_an_event_out_a_compressed_stream_goes_out_decoded() -> N
     assert client.body == b"".join(event for event in EVENTS if b'"prompt_tokens"' not in event)
     assert [client.header(name) for name in (b"content-encoding", b"content-length")] == ["", ""]
     assert delivery.usage is not None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_of_a_stream_that_breaks_off_what_was_relayed_is_known(packed: bool) -> None:
+    plain = b"".join(EVENTS)
+    sent = gzip.compress(plain, 0) if packed else plain
+    head = f"{STREAM}\nContent-Length: {len(sent)}" + ("\nContent-Encoding: gzip" if packed else "")
+    async with canned_reply(head, sent[:1000]) as reply:
+        _, delivery, _ = await broken(reply)
+    assert delivery.relayed.characters >= 7
+    assert (delivery.completed, delivery.usage) == (False, None)
+
+
+async def test_when_the_client_leaves_what_it_got_until_then_is_known(upstream: upstreams.Upstream) -> None:
+    client, delivery = Call("POST", "/v1/chat/completions"), Delivery()
+
+    async def serve(exchange: Exchange, reply: UpstreamReply) -> None:
+        await exchange.body(1000)
+        async with exchange.while_client_waits():
+            await relay(exchange, reply, [OWN], delivery)
+
+    async with replied(upstream.url, "endless") as reply:
+        serving = asyncio.create_task(serve(client.exchange(), reply))
+        while delivery.relayed.events < 5:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
+        client.leave()
+        with pytest.raises(ClientGoneError):
+            await serving
+    assert (delivery.began, delivery.completed, delivery.usage, delivery.error) == (True, False, None, None)
+    assert delivery.relayed.characters == 3 * delivery.relayed.events == 3 * client.body.count(b'"on "')
+
+
+async def test_the_usage_of_thousands_of_embeddings_is_found_at_the_end() -> None:
+    vectors = b",".join([b'{"object":"embedding","embedding":"%s"}' % (b"AAAA" * 3072)] * 1500)
+    whole = b'{"object":"list","data":[%s],"usage":{"prompt_tokens":9000,"total_tokens":9000},"model":"m"}' % vectors
+    async with canned_reply(f"Content-Type: application/json\nContent-Length: {len(whole)}", whole) as reply:
+        client, delivery = await relayed(reply)
+    assert client.body == whole
+    assert delivery.usage == Usage(9000, 0)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "a-coding-of-tomorrow"])
