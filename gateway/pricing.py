@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 
 import genai_prices
@@ -11,6 +11,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 from gateway.usage import Usage
 
 _MILLION = 1_000_000
+_NANO = 10**9
 
 
 class PriceBook:
@@ -32,17 +33,24 @@ class PriceBook:
         return found.name if found else None
 
     def cost(self, model: str | None, usage: Usage) -> Decimal | None:
-        """Return the cost in USD, cached input at its own price; None where the model's price is unknown."""
+        """Return the cost in USD, cache reads and writes at their own prices; None where the model's are unknown."""
         found = self._found(model)
         return found.rates(usage) if found else None
+
+    def cost_nano(self, model: str | None, usage: Usage) -> int | None:
+        """Return the cost in nano-USD, rounded up, so that sums are never below what is charged."""
+        usd = self.cost(model, usage)
+        return None if usd is None else int((usd * _NANO).to_integral_value(ROUND_CEILING))
 
     def _look_up(self, model: str | None) -> "_Priced | None":
         if not model:
             return None
         probe = genai_prices.Usage(input_tokens=1)
-        for url in (self._url, None):
+        # By its name alone an embedding model of OpenAI's isn't known as theirs.
+        maker = "openai" if model.startswith("text-embedding-") else None
+        for where in ({"provider_api_url": self._url}, {"provider_id": maker}):
             try:
-                found = genai_prices.calc_price(probe, model, provider_api_url=url)
+                found = genai_prices.calc_price(probe, model, **where)
             except (LookupError, ValueError):
                 continue
             return _Priced(found.model.id, _rates(found.model_price))
@@ -59,25 +67,40 @@ def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:
     """Return what the library would compute; where no price has tiers, by its own rates, a hundred times faster."""
 
     def exact(usage: Usage) -> Decimal:
+        read, written = _of_cache(usage)
         tokens = genai_prices.Usage(
             input_tokens=usage.prompt,
-            cache_read_tokens=min(usage.cached, usage.prompt),
+            cache_read_tokens=read,
+            cache_write_tokens=written,
             output_tokens=usage.completion,
         )
         return Decimal(price.calc_price(tokens)["total_price"])
 
     if any(isinstance(value, TieredPrices) for value in vars(price).values()):
         return exact
-    fresh, cached, output = (
-        exact(probe) / _MILLION
-        for probe in (Usage(_MILLION, 0), Usage(_MILLION, 0, cached=_MILLION), Usage(0, _MILLION))
+    request = exact(Usage(0, 0))
+    fresh, cached, stored, output = (
+        (exact(probe) - request) / _MILLION
+        for probe in (
+            Usage(_MILLION, 0),
+            Usage(_MILLION, 0, cached=_MILLION),
+            Usage(_MILLION, 0, cache_written=_MILLION),
+            Usage(0, _MILLION),
+        )
     )
 
     def linear(usage: Usage) -> Decimal:
-        held = min(usage.cached, usage.prompt)
-        return (usage.prompt - held) * fresh + held * cached + usage.completion * output
+        read, written = _of_cache(usage)
+        prompt = (usage.prompt - read - written) * fresh + read * cached + written * stored
+        return request + prompt + usage.completion * output
 
     return linear
+
+
+def _of_cache(usage: Usage) -> tuple[int, int]:
+    """Return the tokens read from a cache and written to one, which can't be more than the prompt has."""
+    read = min(usage.cached, usage.prompt)
+    return read, min(usage.cache_written, usage.prompt - read)
 
 
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:

@@ -1,6 +1,6 @@
 """What a window saved, in money: net of the cache discount that it forgoes and of the gateway's own computing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from gateway.pricing import PriceBook, gateway_cost
@@ -31,7 +31,8 @@ class Saving:
     def usd(self, prices: PriceBook, model: str | None, usage: Usage) -> Decimal | None:
         """Return the money saved on a request that used this; negative where windowing cost more than it saved."""
         spent = prices.cost(model, usage)
-        whole = Usage(usage.prompt + self.tokens, usage.completion, max(self.warm_tokens, usage.cached))
+        # What was written to a cache would have been with the original too.
+        whole = replace(usage, prompt=usage.prompt + self.tokens, cached=max(self.warm_tokens, usage.cached))
         would_be = prices.cost(model, whole)
         return None if spent is None or would_be is None else would_be - spent - self.own_usd
 

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from fractions import Fraction
 
 import genai_prices
 import pytest
@@ -15,6 +16,28 @@ def test_cached_input_costs_its_own_price() -> None:
     assert full is not None
     assert cached is not None
     assert 0 < cached < full
+
+
+def test_cache_writes_cost_their_own_price_where_the_model_has_one() -> None:
+    full = LOCAL.cost("claude-sonnet-4-5", Usage(1_000, 0))
+    written = LOCAL.cost("claude-sonnet-4-5", Usage(1_000, 0, cache_written=1_000))
+    assert full is not None
+    assert written == full * Decimal("1.25")
+    assert LOCAL.cost("gpt-4o-mini", Usage(1_000, 0, cache_written=1_000)) == LOCAL.cost("gpt-4o-mini", Usage(1_000, 0))
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 1_000_001])
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-sonnet-4-5", "gpt-4.1-nano", "text-embedding-3-small"])
+def test_nano_usd_are_rounded_up_by_less_than_one(model: str, tokens: int) -> None:
+    usage = Usage(7 * tokens, tokens, cached=3 * tokens)
+    usd, nano = LOCAL.cost(model, usage), LOCAL.cost_nano(model, usage)
+    assert usd is not None
+    assert nano is not None
+    assert 0 <= nano - Fraction(usd) * 10**9 < 1
+
+
+def test_nano_usd_of_an_unknown_model_are_unknown() -> None:
+    assert LOCAL.cost_nano("my-own-model", Usage(1, 1)) is None
 
 
 def test_reasoning_is_part_of_the_output_and_not_paid_twice() -> None:
@@ -43,16 +66,44 @@ def test_the_gateways_own_cost_is_its_time_at_the_price_of_a_core() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-4o-mini", "gpt-4o", "o3-mini", "claude-sonnet-4-5", "gemini-2.5-pro", "gpt-3.5-turbo"]
+    "model",
+    [
+        "gpt-4o-mini",
+        "gpt-4o",
+        "o3-mini",
+        "claude-sonnet-4-5",
+        "gemini-2.5-pro",
+        "gpt-3.5-turbo",
+        "text-embedding-3-small",
+    ],
 )
 @pytest.mark.parametrize(
-    "usage", [Usage(0, 0), Usage(1234, 567, cached=1000), Usage(300_000, 9, cached=7), Usage(5, 0, cached=9)]
+    "usage",
+    [
+        Usage(0, 0),
+        Usage(1234, 567, cached=1000),
+        Usage(1234, 567, cached=1000, cache_written=200),
+        Usage(300_000, 9, cached=7, cache_written=100_000),
+        Usage(5, 0, cached=9, cache_written=3),
+    ],
 )
 def test_costs_are_the_price_lists_own(model: str, usage: Usage) -> None:
     listed = genai_prices.calc_price(
         genai_prices.Usage(
-            input_tokens=usage.prompt, cache_read_tokens=min(usage.cached, usage.prompt), output_tokens=usage.completion
+            input_tokens=usage.prompt,
+            cache_read_tokens=min(usage.cached, usage.prompt),
+            cache_write_tokens=min(usage.cache_written, usage.prompt - min(usage.cached, usage.prompt)),
+            output_tokens=usage.completion,
         ),
         model,
+        provider_id="openai" if model.startswith("text-") else None,
     )
     assert LOCAL.cost(model, usage) == listed.total_price
+
+
+def test_a_price_for_the_request_itself_is_paid_once() -> None:
+    url = "https://api.perplexity.ai"
+    listed = genai_prices.calc_price(
+        genai_prices.Usage(input_tokens=1000, output_tokens=10), "sonar", provider_api_url=url
+    )
+    assert PriceBook(url).cost("sonar", Usage(1000, 10)) == listed.total_price

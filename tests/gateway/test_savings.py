@@ -35,6 +35,13 @@ def test_a_loss_is_shown_as_a_loss() -> None:
     assert saved < 0
 
 
+def test_what_was_written_to_a_cache_is_no_part_of_the_saving() -> None:
+    saving = Saving.of(20_000, 3_000, warm_share=0, cpu_ms=0, usd_per_hour=0)
+    model = "claude-sonnet-4-5"
+    written = saving.usd(PRICES, model, Usage(3_000, 100, cache_written=2_000))
+    assert written == saving.usd(PRICES, model, Usage(3_000, 100)) == PRICES.cost(model, Usage(17_000, 0))
+
+
 def test_prefixes_too_short_to_be_cached_have_no_discount() -> None:
     assert Saving.of(5_000, 1_000, 0.2, 0, 0).warm_tokens == 0
 
