@@ -1,0 +1,228 @@
+"""Teams and keys while the gateway runs: kept up with the store, and changed there."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from gateway.config import Settings
+from gateway.errors import GatewayError, InvalidRequestError
+from gateway.policies import KeyPolicy, TeamPolicy
+from gateway.store.contract import Kind, Store, StoreUnavailableError
+from gateway.teams.keys import Keyring, new_key
+from gateway.teams.known import Key, Known, Source, StoredKey, Team
+
+POLL_S = 0.4
+# A name of dots alone would lead elsewhere in a URL.
+_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+Report = Callable[[str, str], None]
+
+
+class UnknownNameError(GatewayError):
+    """There is no such team or key."""
+
+    status, type, code = 404, "invalid_request_error", "not_found"
+
+
+class ConflictError(GatewayError):
+    """What is asked for does not go together with what is there."""
+
+    status, type, code = 409, "invalid_request_error", "conflict"
+
+
+class Roster:
+    """All teams and keys: current within a poll's period, and what an operator does with them.
+
+    Operations raise UnknownNameError, ConflictError, InvalidRequestError, and StoreUnavailableError while the store is
+    away. They are durable when they return; this process knows of them at once, every other one with its next poll.
+    """
+
+    def __init__(self, settings: Settings, store: Store, report: Report | None = None) -> None:
+        """Know the configuration's teams; `report` is told an event's name and its detail, each once."""
+        self._declared = settings.teams
+        self._store = store
+        self._report = report or (lambda _event, _detail: None)
+        self._known = Known.of(settings.teams, complete=False)
+        self._version: int | None = None
+        self._reading = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._away = False
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys as they are known now."""
+        return self._known.keyring
+
+    async def run(self, period_s: float = POLL_S) -> None:
+        """Keep up with the store until cancelled; while it is away, what was known last holds."""
+        while True:
+            await self._poll()
+            await asyncio.sleep(period_s)
+
+    async def _poll(self) -> None:
+        try:
+            await self.refresh()
+        except Exception as error:  # noqa: BLE001 - were this to end, revoked keys would live on for ever
+            self._tell_of_outage(str(error) or type(error).__name__)
+        else:
+            self._tell_of_return()
+
+    def _tell_of_outage(self, why: str) -> None:
+        if not self._away:
+            self._report("teams_not_refreshed", why)
+        self._away = True
+
+    def _tell_of_return(self) -> None:
+        if self._away:
+            self._report("teams_refreshed", "")
+        self._away = False
+
+    async def refresh(self) -> None:
+        """Read teams and keys again if any changed.
+
+        Raises:
+            StoreUnavailableError: what was known until now holds.
+        """
+        async with self._reading:
+            # The version comes first: a change between it and the documents is seen again by the next look.
+            version = await self._store.version()
+            if version != self._version:
+                self._take(await self._store.documents(Kind.TEAM), await self._store.documents(Kind.KEY))
+                self._version = version
+
+    def _take(self, teams: Mapping[str, bytes], keys: Mapping[str, bytes]) -> None:
+        before, self._known = self._known, Known.of(self._declared, teams, keys)
+        for name in sorted(self._known.unreadable - before.unreadable):
+            self._report("document_unreadable", name)
+
+    async def list_teams(self) -> tuple[Team, ...]:
+        """Return all teams by name."""
+        await self.refresh()
+        return tuple(team for _, team in sorted(self._known.teams.items()))
+
+    async def show_team(self, name: str) -> Team:
+        """Return the team."""
+        await self.refresh()
+        return self._team(name)
+
+    async def add_team(self, name: str, policy: TeamPolicy) -> Team:
+        """Make a team; keys that a former team of that name left behind are its own."""
+        async with self._changing:
+            await self.refresh()
+            if not _NAME.fullmatch(name):
+                raise InvalidRequestError(
+                    "expected a name of 1 to 64 letters, digits, dots, dashes, underscores", "name"
+                )
+            if name in self._known.teams:
+                raise ConflictError(f"There is a team {name} already.")
+            return await self._put_team(name, policy)
+
+    async def change_team(self, name: str, policy: TeamPolicy) -> Team:
+        """Let another policy hold for the team from now on."""
+        async with self._changing:
+            await self.refresh()
+            _changeable(self._team(name))
+            return await self._put_team(name, policy)
+
+    async def _put_team(self, name: str, policy: TeamPolicy) -> Team:
+        # What was not said stays unsaid, so that an earlier release, too, can read what it knows of.
+        await self._write(Kind.TEAM, name, policy.model_dump_json(exclude_unset=True).encode())
+        keys = sum(key.team == name for key in self._known.keys.values())
+        return Team(name, policy, Source.STORE, keys)
+
+    async def remove_team(self, name: str, cascade: bool = False, open_to_all: bool = False) -> None:
+        """Remove a team that has no keys, or with `cascade` its keys too; the last team only if `open_to_all`."""
+        async with self._changing:
+            await self.refresh()
+            team = self._team(name)
+            _changeable(team)
+            if team.keys and not cascade:
+                raise ConflictError(f"Team {name} has {team.keys} key(s): revoke them first, or ask for cascade.")
+            if len(self._known.teams) == 1 and not open_to_all:
+                raise ConflictError(
+                    f"{name} is the last team: without teams everybody may call without a key. "
+                    "Make another one first, or ask for open_to_all."
+                )
+            # The keys go first: were this to break off, none would be left for the team's next namesake.
+            for key in self._keys_of(name):
+                await self._store.put(Kind.KEY, key.id, None)
+            await self._write(Kind.TEAM, name, None)
+
+    async def list_keys(self, team: str | None = None) -> tuple[Key, ...]:
+        """Return all keys, or the team's, by team and in the order they were made."""
+        await self.refresh()
+        if team is not None:
+            self._team(team)
+        return self._keys_of(team)
+
+    async def add_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
+        """Make a key; it is returned here, as the only time that it is known, with what is kept of it."""
+        async with self._changing:
+            await self.refresh()
+            self._team(team)
+            return await self._put_new_key(team, policy)
+
+    async def rotate_key(self, identity: str, grace: timedelta = timedelta(0)) -> tuple[str, Key]:
+        """Make a key that follows this one, with all that holds for it; this one expires after the grace."""
+        async with self._changing:
+            await self.refresh()
+            old = self._made_key(identity)
+            self._team(old.team)
+            made = await self._put_new_key(old.team, old.policy)
+            await self._retire(old, grace)
+            return made
+
+    async def _put_new_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
+        if policy.expires is not None and policy.expires <= datetime.now(UTC):
+            raise InvalidRequestError("expected a time to come", "expires")
+        key = new_key()
+        stored = StoredKey.of(key, team, policy)
+        await self._put_key(stored)
+        return key, stored.key()
+
+    async def _retire(self, old: Key, grace: timedelta) -> None:
+        if grace <= timedelta(0):
+            await self._write(Kind.KEY, old.id, None)
+            return
+        ends = datetime.now(UTC) + grace
+        expires = min(ends, old.policy.expires) if old.policy.expires else ends
+        await self._put_key(old.stored(expires))
+
+    async def _put_key(self, stored: StoredKey) -> None:
+        await self._write(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+
+    async def revoke_key(self, identity: str) -> None:
+        """Let the key be refused from now on."""
+        async with self._changing:
+            await self.refresh()
+            await self._write(Kind.KEY, self._made_key(identity).id, None)
+
+    async def _write(self, kind: Kind, name: str, document: bytes | None) -> None:
+        await self._store.put(kind, name, document)
+        with suppress(StoreUnavailableError):  # It is written; the next poll sees it.
+            await self.refresh()
+
+    def _team(self, name: str) -> Team:
+        team = self._known.teams.get(name)
+        if team is None:
+            raise UnknownNameError(f"There is no team {name}.")
+        return team
+
+    def _made_key(self, identity: str) -> Key:
+        key = self._known.keys.get(identity)
+        if key is None:
+            raise UnknownNameError(f"There is no key {identity}.")
+        if key.source is Source.CONFIGURATION:
+            raise ConflictError(f"Key {identity} is declared in the configuration; it can only be taken out there.")
+        return key
+
+    def _keys_of(self, team: str | None) -> tuple[Key, ...]:
+        keys = (key for key in self._known.keys.values() if team is None or key.team == team)
+        return tuple(sorted(keys, key=lambda key: (key.team, key.created.timestamp() if key.created else 0.0, key.id)))
+
+
+def _changeable(team: Team) -> None:
+    if team.source is Source.CONFIGURATION:
+        raise ConflictError(f"Team {team.name} is declared in the configuration; it can only be changed there.")
