@@ -1,7 +1,7 @@
 """Calendar periods in a time zone."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -39,14 +39,24 @@ def _stretch(period: Period, zone: ZoneInfo, now: float) -> Stretch:
     if period == "total":
         return Stretch("total", 0.0, None)
     here = datetime.fromtimestamp(now, zone)
+    if period in ("minute", "hour"):
+        return _by_the_clock(60 if period == "minute" else 3600, here)
     start = _start(period, here)
     return Stretch(start.isoformat(), start.timestamp(), _next(period, start).timestamp())
 
 
+def _by_the_clock(length: int, here: datetime) -> Stretch:
+    """Return the minute or hour that the clock shows; of an hour that a change of clocks repeats, each is its own.
+
+    Reckoned in elapsed time by the offset now in force: where clocks change by half an hour, or in the middle of an
+    hour, the hour on the wall may not exist, or last longer.
+    """
+    offset = (here.utcoffset() or timedelta(0)).total_seconds()
+    start = (here.timestamp() + offset) // length * length - offset
+    return Stretch(datetime.fromtimestamp(start, here.tzinfo).isoformat(), start, start + length)
+
+
 def _start(period: Period, here: datetime) -> datetime:
-    if period in ("minute", "hour"):
-        # Of an hour that a change of clocks repeats, each counts for itself: `fold` is kept.
-        return here.replace(second=0, microsecond=0, minute=here.minute if period == "minute" else 0)
     start = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if period == "week":
         return start - timedelta(days=start.weekday())
@@ -54,9 +64,6 @@ def _start(period: Period, here: datetime) -> datetime:
 
 
 def _next(period: Period, start: datetime) -> datetime:
-    if period in ("minute", "hour"):
-        step = timedelta(minutes=1) if period == "minute" else timedelta(hours=1)
-        return (start.astimezone(UTC) + step).astimezone(start.tzinfo)
     if period == "month":
         return (start + timedelta(days=32)).replace(day=1)
     return start + timedelta(days=7 if period == "week" else 1)
