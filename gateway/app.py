@@ -29,7 +29,8 @@ class Gateway:
     def __init__(self, settings: Settings, config: Path | None) -> None:
         self._metrics = Metrics()
         self._upstreams = {name: Upstream(name, found) for name, found in settings.upstreams.items()}
-        self._prices = {name: PriceBook(found.base_url) for name, found in settings.upstreams.items()}
+        own = {name: model.price for name, model in settings.models.items() if model.price is not None}
+        self._prices = {name: PriceBook(found.base_url, own) for name, found in settings.upstreams.items()}
         self._priced = (*settings.models, _COMMON_MODEL)
         self._pool = _pool(settings)
         self._accounts = Accounts(settings, config, self._prices, self._metrics)

@@ -2,12 +2,15 @@
 
 import json
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from gateway import stores
 from gateway.config import Settings, load
+from gateway.store.contract import StoreUnavailableError
 from gateway.yaml_source import ConfigError
 
 main = typer.Typer(
@@ -32,7 +35,13 @@ def serve(
     """Serve the gateway."""
     from gateway import server  # noqa: PLC0415 - the web server is loaded by the command that needs it
 
-    _load_or_exit(config)
+    settings = _load_or_exit(config)
+    if why := _unsafe(settings, host):
+        _fail(why)
+    try:
+        stores.check(settings, config)
+    except StoreUnavailableError as error:
+        _fail(f"the store can't be used: {error}")
     try:
         server.run(config, host, port, workers)
     except OSError as error:
@@ -81,6 +90,21 @@ def trim(
         sys.stdout.buffer.write(outcome.body or request)
     else:
         trimming.show(outcome, settings)
+
+
+def _unsafe(settings: Settings, host: str) -> str | None:
+    """Say why the gateway should not listen there: others reach it, and nobody said who may administer it."""
+    if not settings.admin.enabled or settings.admin.token is not None or host == "localhost":
+        return None
+    try:
+        inside = ip_address(host).is_loopback
+    except ValueError:
+        inside = False
+    return (
+        None
+        if inside
+        else (f"to listen on {host}, set admin.token in the configuration (or admin.enabled: false, for no admin API)")
+    )
 
 
 def _standard_input() -> bytes:

@@ -115,6 +115,9 @@ class StoreSettings(Section):
     durability: Literal["process", "power"] = Field(
         "process", description="what a reservation outlives: the death of the process, or a power cut too (slower)"
     )
+    ledger: Annotated[Literal["on", "off"], BeforeValidator(yaml_switch)] = Field(
+        "on", description="off: only requests of callers with limits are written to the ledger"
+    )
     retention_days: int = Field(90, ge=1, description="age at which ledger entries are forgotten")
 
 

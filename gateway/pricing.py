@@ -1,6 +1,6 @@
 """Prices of models, from genai-prices; the only module that knows that library."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
@@ -8,6 +8,7 @@ from functools import lru_cache
 import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
 
+from gateway.config import PriceSettings
 from gateway.usage import Usage
 
 _MILLION = 1_000_000
@@ -15,10 +16,11 @@ _NANO = 10**9
 
 
 class PriceBook:
-    """Prices of the models served by one upstream, at their list price per token."""
+    """Prices of the models served by one upstream: the operator's own, else their list price per token."""
 
-    def __init__(self, upstream_url: str) -> None:
+    def __init__(self, upstream_url: str, own: Mapping[str, PriceSettings] | None = None) -> None:
         self._url = upstream_url
+        self._own = own or {}
         # A caller chooses the model's name, so what is remembered of names is bounded.
         self._found = lru_cache(maxsize=1024)(self._look_up)
 
@@ -45,6 +47,8 @@ class PriceBook:
     def _look_up(self, model: str | None) -> "_Priced | None":
         if not model:
             return None
+        if (own := self._own.get(model)) is not None:
+            return _Priced(model, _own_rates(own))
         probe = genai_prices.Usage(input_tokens=1)
         # By its name alone an embedding model of OpenAI's isn't known as theirs.
         maker = "openai" if model.startswith("text-embedding-") else None
@@ -89,12 +93,28 @@ def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:
         )
     )
 
-    def linear(usage: Usage) -> Decimal:
+    return _linear(fresh, cached, stored, output, request)
+
+
+def _own_rates(price: PriceSettings) -> Callable[[Usage], Decimal]:
+    fresh, output = (Decimal(str(value)) / _MILLION for value in (price.input, price.output))
+    cached, stored = (
+        fresh if value is None else Decimal(str(value)) / _MILLION for value in (price.cached_input, price.cache_write)
+    )
+    return _linear(fresh, cached, stored, output)
+
+
+def _linear(
+    fresh: Decimal, cached: Decimal, stored: Decimal, output: Decimal, request: Decimal = Decimal(0)
+) -> Callable[[Usage], Decimal]:
+    """Return the cost by prices a token, and one for the request."""
+
+    def cost(usage: Usage) -> Decimal:
         read, written = _of_cache(usage)
         prompt = (usage.prompt - read - written) * fresh + read * cached + written * stored
         return request + prompt + usage.completion * output
 
-    return linear
+    return cost
 
 
 def _of_cache(usage: Usage) -> tuple[int, int]:

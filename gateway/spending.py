@@ -107,7 +107,7 @@ class Spending:
 
     def settle(self, trace: Trace, record: RequestRecord) -> None:
         """Hand the finished request over; of a caller that nobody knows nothing is kept."""
-        if trace.ticket is not None:
+        if trace.ticket is not None and (self.settings.store.ledger == "on" or trace.ticket.limits):
             self.settling.settle(trace.ticket, record)
 
     def warn(self, reached: Reached) -> None:

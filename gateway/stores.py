@@ -1,5 +1,6 @@
 """The store that the settings name: Redis or Valkey where there is a URL, else SQLite."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -44,3 +45,18 @@ async def opened(settings: Settings, config: Path | None) -> AsyncIterator[Store
         yield store
     finally:
         await store.close()
+
+
+def check(settings: Settings, config: Path | None) -> None:
+    """See that SQLite's file can be used, before anything is served; a Redis may come later.
+
+    Raises:
+        StoreUnavailableError: it can't; the message says why in one line.
+    """
+    if settings.redis is None:
+        asyncio.run(_open_and_close(store_of(settings, config)))
+
+
+async def _open_and_close(store: Store) -> None:
+    await store.open()
+    await store.close()

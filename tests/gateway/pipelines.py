@@ -1,23 +1,28 @@
 """A pipeline before a real upstream, with what it records at hand."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from gateway.accounts import Accounts
 from gateway.config import Settings
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline, Windows
+from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
-from gateway.teams.keys import Keyring
 from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A pipeline and the records of its requests."""
+    """A pipeline, what is kept beside it, and the records of its requests."""
 
     pipeline: Pipeline
+    accounts: Accounts
     records: list[RequestRecord]
 
     @property
@@ -28,24 +33,29 @@ class Recorded:
 
 
 @asynccontextmanager
-async def pipeline(url: str, windows: Windows | None = None, **settings: Any) -> AsyncIterator[Recorded]:
+async def pipeline(
+    url: str, windows: Windows | None = None, priced: bool = False, **settings: Any
+) -> AsyncIterator[Recorded]:
     """Run a pipeline before the upstream `main` at the URL; without `windows` no windowing process is there yet."""
     found = Settings.model_validate({"upstreams": {"main": {"base_url": url}}, **settings})
     records: list[RequestRecord] = []
+    prices = {name: PriceBook(url) for name in found.upstreams} if priced else {}
     async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        accounts = Accounts(found, folder / "gateway.yaml", prices, Metrics())
+        await stack.enter_async_context(accounts.running())
         opened = {
             name: await stack.enter_async_context(Upstream(name, known)) for name, known in found.upstreams.items()
         }
         yield Recorded(
             Pipeline(
                 settings=found,
-                keyring=Keyring.of(
-                    {n: [k.key.get_secret_value() for k in team.keys] for n, team in found.teams.items()}
-                ),
+                spending=accounts.spending,
                 upstreams=opened,
-                prices={},
+                prices=prices,
                 windows=windows or WindowPool(1, 1, "no model"),
                 recorders=(records.append,),
             ),
+            accounts,
             records,
         )

@@ -4,6 +4,7 @@ from fractions import Fraction
 import genai_prices
 import pytest
 
+from gateway.config import PriceSettings
 from gateway.pricing import PriceBook, gateway_cost
 from gateway.usage import Usage
 
@@ -107,3 +108,11 @@ def test_a_price_for_the_request_itself_is_paid_once() -> None:
         genai_prices.Usage(input_tokens=1000, output_tokens=10), "sonar", provider_api_url=url
     )
     assert PriceBook(url).cost("sonar", Usage(1000, 10)) == listed.total_price
+
+
+def test_the_operators_own_price_comes_before_the_list() -> None:
+    own = PriceBook("http://127.0.0.1:9900/v1", {"house": PriceSettings(input=2, output=8, cached_input=0.5)})
+    usage = Usage(1_000_000, 1_000_000, cached=500_000, cache_written=100_000)
+    assert own.cost("house", usage) == Decimal("0.4") * 2 + Decimal("0.5") / 2 + Decimal("0.1") * 2 + 8
+    assert own.canonical("house") == "house"
+    assert own.cost("gpt-4o-mini", usage) == LOCAL.cost("gpt-4o-mini", usage)
