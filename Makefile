@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,12 @@ bench-confidence: $(READY)  ## is the confidence calibrated; evidence by tokens,
 
 bench-peers: $(READY)  ## the evaluation cases through LiteLLM and Headroom, in environments of their own
 	$(BIN)/python -m benchmarks.peers --limit 8
+
+bench-budgets: $(READY)  ## are budgets exact: a fleet on one store, killed and paused, against an upstream that bills (needs nginx)
+	$(BIN)/python -m benchmarks.bench_budgets
+
+bench-means: $(READY)  ## what keys, budgets and ledger cost a small request, on SQLite and on Redis
+	$(BIN)/python -m benchmarks.bench_means
 
 bench-intent: $(READY)  ## whole-document requests told from look-ups
 	$(BIN)/python -m benchmarks.bench_intent
