@@ -220,7 +220,7 @@ class Pipeline:
     async def _relayed_body(
         self, exchange: Exchange, caller: Caller, route: Route
     ) -> bytes | AsyncIterator[bytes] | None:
-        """Return the body to relay: whole where it is held to limits, or where it is short and says something of use."""
+        """Return the body to relay: whole where it is held to limits, or short and of use."""
         counted = route in COUNTED
         if counted and caller.restricted:
             return await exchange.body(int(self.settings.limits.body_mb * 1e6))
