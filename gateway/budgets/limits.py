@@ -1,15 +1,18 @@
 """The counters on which a caller's request counts."""
 
-import math
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from urllib.parse import quote
 
 from gateway.budgets.periods import Calendar, Stretch
 from gateway.policies import BudgetSettings, TeamPolicy
 from gateway.store.contract import Hold
 
 NANO = 1_000_000_000
+_LONGEST_NAME = 256  # of a user or a model, inside the name of a counter
 
 
 class Unit(StrEnum):
@@ -56,8 +59,14 @@ class Limit:
 
 
 def limits_of(policy: TeamPolicy, spender: Spender, calendar: Calendar, now: float) -> tuple[Limit, ...]:
-    """Return the limits that hold for the request, budgets first."""
-    return (*_budgets(policy, spender, calendar, now), *_rates(policy, calendar, now))
+    """Return the limits that hold for the request, budgets first, no two on one counter."""
+    budgets: dict[str, Limit] = {}
+    for limit in _budgets(policy, spender, calendar, now):
+        # Of two budgets that count the same the tighter one holds; both would count everything twice.
+        known = budgets.get(limit.counter)
+        if known is None or limit.most < known.most:
+            budgets[limit.counter] = limit
+    return (*budgets.values(), *_rates(policy, calendar, now))
 
 
 def _budgets(policy: TeamPolicy, spender: Spender, calendar: Calendar, now: float) -> Iterator[Limit]:
@@ -71,15 +80,21 @@ def _budgets(policy: TeamPolicy, spender: Spender, calendar: Calendar, now: floa
 
 def _most(budget: BudgetSettings) -> tuple[Unit, int]:
     if budget.usd is not None:
-        return Unit.USD, math.floor(budget.usd * NANO)
+        return Unit.USD, int(Decimal(str(budget.usd)) * NANO)  # as it is written: 2.01 is a little less as a float
     return Unit.TOKENS, budget.tokens or 0
 
 
 def _name(budget: BudgetSettings, unit: Unit, spender: Spender, stretch: Stretch) -> str:
     """Return the counter's name: the same as long as the budget counts the same, whatever its limit is changed to."""
     subject = {"team": "", "key": spender.key, "user": spender.user, "model": spender.model}[budget.per]
-    models = ",".join(sorted(budget.models))
-    return "|".join((unit, budget.period, budget.time_zone, budget.per, models, subject, stretch.name))
+    models = ",".join(map(_plain, sorted(budget.models)))
+    return "|".join((unit, budget.period, budget.time_zone, budget.per, models, _plain(subject), stretch.name))
+
+
+def _plain(text: str) -> str:
+    """Return what a caller or an operator named, as a part of a counter's name: short, and free of its separators."""
+    quoted = quote(text, safe="/:@+ ", errors="surrogatepass")
+    return quoted if len(quoted) <= _LONGEST_NAME else hashlib.sha256(quoted.encode()).hexdigest()
 
 
 def _rates(policy: TeamPolicy, calendar: Calendar, now: float) -> Iterator[Limit]:
