@@ -5,7 +5,8 @@ In a test: `with Upstream() as upstream: ...` (a thread with its own event loop)
 that is named `behave:NAME`, out of `tests.upstreams.behaviours.BEHAVIOURS`. Without either it answers as OpenAI does.
 """
 
+from tests.upstreams.bills import Bill
 from tests.upstreams.server import Upstream
 from tests.upstreams.wire import Recorded
 
-__all__ = ["Recorded", "Upstream"]
+__all__ = ["Bill", "Recorded", "Upstream"]

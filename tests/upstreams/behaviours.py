@@ -11,7 +11,7 @@ import brotli
 import zstandard
 
 from tests.upstreams import replies
-from tests.upstreams.routes import chat, route
+from tests.upstreams.routes import chat, route, stream, wished
 from tests.upstreams.wire import Exchange, Headers
 
 Behaviour = Callable[[Exchange], Awaitable[None]]
@@ -65,11 +65,18 @@ async def _slow(exchange: Exchange) -> None:
     await route(exchange)
 
 
-async def _some_events(exchange: Exchange, count: int = 3) -> None:
-    await exchange.begin_stream()
+def _charged(exchange: Exchange) -> replies.Json:
+    """Begin the work that a chat request asks for; return the request, as one for a stream."""
     request = {**(exchange.request.json() or {}), "stream": True}
-    for _, piece in zip(range(count), replies.events(request), strict=False):
-        await exchange.chunk(piece)
+    exchange.charge(replies.completion(request, text=wished(exchange))["usage"])
+    return request
+
+
+async def _some_events(exchange: Exchange, count: int = 3) -> None:
+    request = _charged(exchange)
+    await exchange.begin_stream()
+    for _, piece in zip(range(count), replies.events(request, text=wished(exchange)), strict=False):
+        await exchange.event(piece)
 
 
 async def _stall_in_stream(exchange: Exchange) -> None:
@@ -120,44 +127,39 @@ async def _garbage(exchange: Exchange) -> None:
 
 
 async def _bytewise(exchange: Exchange) -> None:
+    request = _charged(exchange)
     await exchange.begin_stream()
-    for value in b"".join(replies.events(exchange.request.json() or {})):
+    for value in b"".join(replies.events(request)):
         await exchange.chunk(bytes((value,)))
     await exchange.chunk(b"")
 
 
 async def _crlf(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    await exchange.chunk(b": a comment\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n")
-    for piece in replies.events(exchange.request.json() or {}):
-        await exchange.chunk(piece.replace(b"\n", b"\r\n"))
-    await exchange.chunk(b"")
+    events = [piece.replace(b"\n", b"\r\n") for piece in replies.events(_charged(exchange))]
+    await stream(exchange, [b": a comment\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n", *events])
 
 
 async def _endless(exchange: Exchange) -> None:
+    request = exchange.request.json() or {}
+    exchange.charge(replies.usage(request, 10**9))
     await exchange.begin_stream()
     base = {"id": "chatcmpl-endless", "object": "chat.completion.chunk", "created": replies.CREATED, "model": "m"}
     while True:
-        await exchange.chunk(replies.event({**base, "choices": [{"index": 0, "delta": {"content": "on "}}]}))
+        await exchange.event(replies.event({**base, "choices": [{"index": 0, "delta": {"content": "on "}}]}))
         await asyncio.sleep(0.01)
 
 
 async def _usage_beside_choices(exchange: Exchange) -> None:
     """Stream as some servers do: usage in the last chunk that has choices, and no chunk of its own for it."""
-    request = exchange.request.json() or {}
+    request = _charged(exchange)
     *pieces, last, done = replies.events({**request, "stream_options": None})
     chunk = {**json.loads(last.removeprefix(b"data: ")), "usage": replies.usage(request, 12)}
-    await exchange.begin_stream()
-    for piece in (*pieces, replies.event(chunk), done):
-        await exchange.chunk(piece)
-    await exchange.chunk(b"")
+    await stream(exchange, (*pieces, replies.event(chunk), done))
 
 
 async def _ignore_usage(exchange: Exchange) -> None:
-    await exchange.begin_stream()
-    for piece in replies.events({**(exchange.request.json() or {}), "stream_options": None}):
-        await exchange.chunk(piece)
-    await exchange.chunk(b"")
+    request = _charged(exchange)
+    await stream(exchange, replies.events({**request, "stream_options": None}, text=wished(exchange)))
 
 
 async def _one_big_event(exchange: Exchange) -> None:
@@ -194,6 +196,7 @@ async def _large(exchange: Exchange) -> None:
     request = exchange.request.json() or {}
     reply = replies.completion(request)
     reply["choices"][0]["message"]["content"] = "large " * 1_000_000
+    exchange.charge(reply["usage"])
     await exchange.json(reply)
 
 
@@ -218,6 +221,7 @@ async def _compressed(exchange: Exchange, coding: str) -> None:
     request = exchange.request.json() or {}
     compress = _compressors()[coding]
     header = (b"Content-Encoding", coding.encode())
+    exchange.charge(replies.completion(request)["usage"])
     if request.get("stream") is not True:
         body = compress(json.dumps(replies.completion(request)).encode())
         await exchange.whole(200, body, [(b"Content-Type", b"application/json"), header])

@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+
+from tests.upstreams.bills import tokens_of
 
 CANNED = "Hello there, this is the upstream’s answer: 42."
 CREATED = 1_700_000_000
+_EFFORTS = {"low": 16, "medium": 32, "high": 64}
 Json = dict[str, Any]
 
 
@@ -17,22 +21,59 @@ def text_of(content: object) -> str:
     return "\n".join(part.get("text") or "" for part in parts if isinstance(part, dict))
 
 
-def usage(request: Json, completion_tokens: int) -> Json:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A reply's tokens; cached and written are part of prompt, reasoning of completion."""
+
+    prompt: int
+    completion: int
+    cached: int
+    written: int
+    reasoning: int
+
+
+def details(request: Json, prompt: int, text: int) -> Counted:
+    """Return the tokens: a request with a `prompt_cache_key` uses a cache, one with an effort reasons."""
+    keyed = request.get("prompt_cache_key") is not None
+    effort = request.get("reasoning_effort") or (request.get("reasoning") or {}).get("effort")
+    reasoning = _EFFORTS.get(effort or "", 0)
+    return Counted(prompt, text + reasoning, prompt // 2 * keyed, prompt // 4 * keyed, reasoning)
+
+
+def prompt_tokens(request: Json) -> int:
+    """Return the prompt's tokens, whichever of the API's names it has."""
+    prompt = next((request[name] for name in ("messages", "input", "prompt") if request.get(name)), None)
+    characters = len(json.dumps(prompt)) if prompt else 0
+    return max(1, characters // 4)
+
+
+def usage(request: Json, text_tokens: int) -> Json:
     """Return the usage object of a reply."""
-    messages = request.get("messages")
-    characters = len(json.dumps(messages)) if messages else 0
-    prompt = max(1, characters // 4)
+    counted = details(request, prompt_tokens(request), text_tokens)
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "prompt_tokens": counted.prompt,
+        "completion_tokens": counted.completion,
+        "total_tokens": counted.prompt + counted.completion,
+        "prompt_tokens_details": {
+            "cached_tokens": counted.cached,
+            "cache_write_tokens": counted.written,
+            "audio_tokens": 0,
+        },
+        "completion_tokens_details": {"reasoning_tokens": counted.reasoning},
     }
 
 
-def answer(request: Json, echo: bool = False) -> Json:
-    """Return the assistant's message: an echo, a tool call, an object of the schema, or canned text."""
+def cut(request: Json, text: str) -> str:
+    """Return as much of an answer as the request allows."""
+    named = [request.get(name) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens")]
+    most = next((number for number in named if isinstance(number, int)), None)
+    return text if most is None else text[: 4 * most]
+
+
+def answer(request: Json, echo: bool = False, text: str | None = None) -> Json:
+    """Return the assistant's message: the text, an echo, a tool call, an object of the schema, or canned text."""
+    if text is not None:
+        return {"role": "assistant", "content": text}
     messages = [m for m in request.get("messages") or [] if isinstance(m, dict)]
     last = messages[-1] if messages else {}
     if echo:
@@ -42,46 +83,53 @@ def answer(request: Json, echo: bool = False) -> Json:
     if (request.get("response_format") or {}).get("type") == "json_schema":
         return {
             "role": "assistant",
-            "content": json.dumps(_object_of(request["response_format"]["json_schema"]["schema"])),
+            "content": json.dumps(arguments_of(request["response_format"]["json_schema"]["schema"])),
         }
-    images = sum(_images(message.get("content")) for message in messages)
-    return {"role": "assistant", "content": f"{images} image(s) received." if images else CANNED}
+    return {"role": "assistant", "content": said_to({"messages": messages})}
+
+
+def said_to(request: Json) -> str:
+    """Return the canned text, or the number of images in the request."""
+    found = request.get("messages") or request.get("input")
+    given = found if isinstance(found, list) else []
+    images = sum(_images(item.get("content")) for item in given if isinstance(item, dict))
+    return f"{images} image(s) received." if images else CANNED
 
 
 def _images(content: object) -> int:
     parts = content if isinstance(content, list) else []
-    return sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
+    return sum(isinstance(part, dict) and part.get("type") in ("image_url", "input_image") for part in parts)
 
 
 def _tool_call(tool: Json) -> Json:
     function = tool["function"]
-    arguments = json.dumps(_object_of(function.get("parameters") or {}))
+    arguments = json.dumps(arguments_of(function.get("parameters") or {}))
     return {"id": "call_1", "type": "function", "function": {"name": function["name"], "arguments": arguments}}
 
 
-def _object_of(schema: Json) -> Json:
+def arguments_of(schema: Json) -> Json:
+    """Return an object of the schema."""
     examples = {"string": "Paris", "integer": 7, "number": 0.5, "boolean": True, "array": [], "object": {}}
     return {name: examples.get(kind.get("type")) for name, kind in (schema.get("properties") or {}).items()}
 
 
-def completion(request: Json, echo: bool = False) -> Json:
+def completion(request: Json, echo: bool = False, text: str | None = None) -> Json:
     """Return a whole chat completion."""
-    message = answer(request, echo)
-    finish = "tool_calls" if message.get("tool_calls") else "stop"
+    message, finish = _finished(request, echo, text)
     return {
         "id": "chatcmpl-test",
         "object": "chat.completion",
         "created": CREATED,
         "model": request.get("model"),
         "choices": [{"index": 0, "message": {**message, "refusal": None}, "logprobs": None, "finish_reason": finish}],
-        "usage": usage(request, len(text_of(message.get("content"))) // 4 + 1),
+        "usage": usage(request, _tokens(message)),
         "system_fingerprint": "fp_test",
     }
 
 
-def events(request: Json, echo: bool = False) -> Iterator[bytes]:
+def events(request: Json, echo: bool = False, text: str | None = None) -> Iterator[bytes]:
     """Yield the events of a streamed completion; usage is reported as OpenAI does, when asked for."""
-    message = answer(request, echo)
+    message, finish = _finished(request, echo, text)
     asked = (request.get("stream_options") or {}).get("include_usage") is True
     base: Json = {
         "id": "chatcmpl-test",
@@ -90,14 +138,28 @@ def events(request: Json, echo: bool = False) -> Iterator[bytes]:
         "model": request.get("model"),
     }
     extra: Json = {"usage": None} if asked else {}
-    for delta, finish in _deltas(message):
-        yield event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **extra})
+    for delta, ended in _deltas(message, finish, 7 if text is None else 4):
+        yield event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": ended}], **extra})
     if asked:
-        yield event({**base, "choices": [], "usage": usage(request, len(text_of(message.get("content"))) // 4 + 1)})
+        yield event({**base, "choices": [], "usage": usage(request, _tokens(message))})
     yield b"data: [DONE]\n\n"
 
 
-def _deltas(message: Json) -> Iterator[tuple[Json, str | None]]:
+def _finished(request: Json, echo: bool, text: str | None) -> tuple[Json, str]:
+    message = answer(request, echo, text)
+    if message.get("tool_calls"):
+        return message, "tool_calls"
+    full = text_of(message.get("content"))
+    kept = cut(request, full)
+    return {**message, "content": kept}, "stop" if kept == full else "length"
+
+
+def _tokens(message: Json) -> int:
+    arguments = [call["function"]["arguments"] for call in message.get("tool_calls") or ()]
+    return tokens_of("".join((text_of(message.get("content")), *arguments)))
+
+
+def _deltas(message: Json, finish: str, piece: int) -> Iterator[tuple[Json, str | None]]:
     yield {"role": "assistant", "content": "" if message.get("content") else None}, None
     for call in message.get("tool_calls") or []:
         arguments = call["function"]["arguments"]
@@ -105,9 +167,9 @@ def _deltas(message: Json) -> Iterator[tuple[Json, str | None]]:
         for start in range(0, len(arguments), 5):
             yield {"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + 5]}}]}, None
     content = text_of(message.get("content"))
-    for start in range(0, len(content), 7):
-        yield {"content": content[start : start + 7]}, None
-    yield {}, "tool_calls" if message.get("tool_calls") else "stop"
+    for start in range(0, len(content), piece):
+        yield {"content": content[start : start + piece]}, None
+    yield {}, finish
 
 
 def event(value: object) -> bytes:

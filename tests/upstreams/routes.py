@@ -1,10 +1,15 @@
-"""The rest of the API beside chat: models, embeddings, files, audio; anything else is described in JSON."""
+"""The API: chat, responses, completions, embeddings, models, files, audio; anything else is described in JSON.
 
+A header `x-answer-tokens` asks for an answer of so many tokens, `x-pace-ms` for a pause after each event of a stream.
+"""
+
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, Protocol
 
-from tests.upstreams import replies
-from tests.upstreams.wire import Exchange
+from tests.upstreams import completions, replies, responses
+from tests.upstreams.wire import Exchange, Headers
 
 AUDIO = bytes(range(256)) * 200
 MODELS = {
@@ -13,24 +18,70 @@ MODELS = {
 }
 
 
+ID: Headers = ((b"x-request-id", b"req_test"),)
+
+
+class Events(Protocol):
+    """Makes the events of an answer to a request."""
+
+    def __call__(self, request: replies.Json, /, *, text: str | None) -> Iterator[bytes]:
+        """Yield the events."""
+
+
+async def stream(exchange: Exchange, events: Iterable[bytes], headers: Headers = ()) -> None:
+    """Write a stream of events to its end."""
+    pause = float(exchange.request.get("x-pace-ms") or 0) / 1e3
+    await exchange.begin_stream(headers)
+    for event in events:
+        await exchange.event(event)
+        if pause:
+            await asyncio.sleep(pause)
+    await exchange.chunk(b"")
+
+
 async def chat(exchange: Exchange, echo: bool = False) -> None:
     """Answer a chat completion, whole or streamed; 400 for one that makes no sense."""
-    request = exchange.request.json()
+    request, text = exchange.request.json(), wished(exchange)
     try:
         if not request["messages"] or not isinstance(request["model"], str):
             raise ValueError("empty")
-        streamed = list(replies.events(request, echo)) if request.get("stream") is True else None
-        whole = replies.completion(request, echo)
+        streamed = list(replies.events(request, echo, text)) if request.get("stream") is True else None
+        whole = replies.completion(request, echo, text)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
         await exchange.json(replies.error("This makes no sense.", "invalid_request_error", param="messages"), 400)
         return
-    if streamed is None:
-        await exchange.json(whole, headers=[(b"x-request-id", b"req_test")])
+    await _answer(exchange, whole, streamed)
+
+
+def wished(exchange: Exchange) -> str | None:
+    """Return a text of as many tokens as the request's header names, if it does."""
+    tokens = exchange.request.get("x-answer-tokens")
+    return "tok " * int(tokens) if tokens else None
+
+
+async def _responses(exchange: Exchange) -> None:
+    await _one_of(exchange, "input", responses.response, responses.events)
+
+
+async def _completions(exchange: Exchange) -> None:
+    await _one_of(exchange, "prompt", completions.completion, completions.events)
+
+
+async def _one_of(exchange: Exchange, asked: str, whole: Callable[..., replies.Json], events: Events) -> None:
+    request, text = exchange.request.json(), wished(exchange)
+    if not isinstance(request, dict) or not request.get(asked):
+        await exchange.json(replies.error("This makes no sense.", "invalid_request_error", param=asked), 400)
         return
-    await exchange.begin_stream([(b"x-request-id", b"req_test")])
-    for piece in streamed:
-        await exchange.chunk(piece)
-    await exchange.chunk(b"")
+    streamed = events(request, text=text) if request.get("stream") is True else None
+    await _answer(exchange, whole(request, text), streamed)
+
+
+async def _answer(exchange: Exchange, whole: dict[str, Any], events: Iterable[bytes] | None) -> None:
+    exchange.charge(whole["usage"])
+    if events is None:
+        await exchange.json(whole, headers=ID)
+    else:
+        await stream(exchange, events, ID)
 
 
 async def _models(exchange: Exchange) -> None:
@@ -38,12 +89,9 @@ async def _models(exchange: Exchange) -> None:
 
 
 async def _embeddings(exchange: Exchange) -> None:
-    request = exchange.request.json() or {}
-    texts = request.get("input")
-    count = len(texts) if isinstance(texts, list) else 1
-    data = [{"object": "embedding", "index": i, "embedding": [0.25, -0.5, 1.0]} for i in range(count)]
-    usage = {"prompt_tokens": 3, "total_tokens": 3}
-    await exchange.json({"object": "list", "data": data, "model": request.get("model"), "usage": usage})
+    reply = completions.embeddings(exchange.request.json() or {})
+    exchange.charge(reply["usage"])
+    await exchange.json(reply)
 
 
 async def _file(exchange: Exchange) -> None:
@@ -86,6 +134,8 @@ async def _described(exchange: Exchange) -> None:
 
 ROUTES: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = {
     ("POST", "/v1/chat/completions"): chat,
+    ("POST", "/v1/completions"): _completions,
+    ("POST", "/v1/responses"): _responses,
     ("GET", "/v1/models"): _models,
     ("HEAD", "/v1/models"): _models,
     ("POST", "/v1/embeddings"): _embeddings,

@@ -4,19 +4,25 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from tests.upstreams.behaviours import BEHAVIOURS
+from tests.upstreams.bills import Bill
 from tests.upstreams.wire import Exchange, Recorded, read_request
 
 _STREAM_LIMIT = 1 << 20  # the longest head that is read
 
 
 class Upstream:
-    """Records every request; counts those begun, those answered to the end, and the clients that left before it."""
+    """Records every request; counts those begun, those answered to the end, and the clients that left before it.
+
+    What it did for them it bills: nothing for errors, the produced part of streams that ended early.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Recorded] = []
+        self.bills: list[Bill] = []
         self.begun = self.answered = self.gone = 0
         self._port = port
         self._loop = asyncio.new_event_loop()
@@ -44,16 +50,19 @@ class Upstream:
         return self.requests[-1]
 
     def clear(self) -> None:
-        """Forget the requests and the counts."""
+        """Forget the requests, the bills and the counts."""
         self.requests.clear()
+        self.bills.clear()
         self.begun = self.answered = self.gone = 0
 
     def wait_gone(self, count: int = 1, timeout_s: float = 5) -> bool:
         """Return whether that many clients went away before their reply's end, waiting for it."""
-        end = time.monotonic() + timeout_s
-        while self.gone < count and time.monotonic() < end:
-            time.sleep(0.02)
-        return self.gone >= count
+        return _comes_true(lambda: self.gone >= count, timeout_s)
+
+    def wait_bills(self, count: int = 1, timeout_s: float = 5) -> list[Bill]:
+        """Return the bills as soon as there are that many: the last one is written after its reply's end."""
+        _comes_true(lambda: len(self.bills) >= count, timeout_s)
+        return list(self.bills)
 
     def _head_read(self) -> None:
         self.begun += 1
@@ -83,21 +92,28 @@ class Upstream:
 
     async def _answered(self, request: Recorded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Return whether the reply was given whole and the connection can be used on."""
-        answer = asyncio.ensure_future(BEHAVIOURS[behaviour_of(request)](Exchange(request, writer)))
+        exchange = Exchange(request, writer)
+        answer = asyncio.ensure_future(BEHAVIOURS[behaviour_of(request)](exchange))
         left = asyncio.ensure_future(_end_of(reader))
         await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
         left.cancel()
-        if not answer.done():
-            self.gone += 1
-            answer.cancel()
-            return False
-        try:
+        whole = answer.done() and not isinstance(answer.exception(), ConnectionError)
+        if whole:
             answer.result()
-        except ConnectionError:
+            self.answered += 1
+        else:
+            answer.cancel()
             self.gone += 1
-            return False
-        self.answered += 1
-        return not writer.is_closing()
+        if exchange.meter:
+            self.bills.append(exchange.meter.bill(whole and exchange.ended))
+        return whole and not writer.is_closing()
+
+
+def _comes_true(condition: Callable[[], bool], timeout_s: float) -> bool:
+    end = time.monotonic() + timeout_s
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return met
 
 
 async def _end_of(reader: asyncio.StreamReader) -> None:

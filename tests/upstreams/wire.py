@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.upstreams.bills import Meter
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -78,7 +80,14 @@ class Exchange:
 
     def __init__(self, request: Recorded, writer: asyncio.StreamWriter) -> None:
         self.request = request
+        self.meter: Meter | None = None
+        self.ended = False
         self._writer = writer
+
+    def charge(self, usage: dict[str, Any]) -> None:
+        """Begin work that is billed: by this usage when the reply is complete, until then by what was produced."""
+        model = (self.request.json() or {}).get("model")
+        self.meter = Meter(self.request.path, str(model), usage)
 
     async def head(self, status: int, headers: Headers) -> None:
         """Write the status line and the headers, and nothing else."""
@@ -93,12 +102,20 @@ class Exchange:
     async def chunk(self, data: bytes) -> None:
         """Write one chunk of a chunked body; an empty one ends it."""
         await self.raw(b"%x\r\n%s\r\n" % (len(data), data))
+        self.ended = not data
+
+    async def event(self, data: bytes) -> None:
+        """Write a server-sent event as a chunk, on the bill."""
+        if self.meter:
+            self.meter.produced(data)
+        await self.chunk(data)
 
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Write a reply with a Content-Length; a HEAD request gets the head alone."""
         await self.head(status, [*headers, (b"Content-Length", b"%d" % len(body))])
         if self.request.method != "HEAD":
             await self.raw(body)
+        self.ended = True
 
     async def json(self, value: object, status: int = 200, headers: Headers = ()) -> None:
         """Write a JSON reply."""
