@@ -8,6 +8,7 @@ import pytest
 from gateway import logs
 from gateway.metrics import Metrics
 from gateway.record import RequestRecord, Stages
+from gateway.store.entries import State
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 from tests.gateway.records import RECORD
@@ -17,6 +18,8 @@ OTHER = RequestRecord(
     time=datetime(2026, 3, 4, tzinfo=UTC),
     route="relay",
     team="umbrella",
+    key="key_2",
+    user="somebody",
     model="o9",
     model_label="other",
     upstream="second",
@@ -29,7 +32,8 @@ OTHER = RequestRecord(
     tokens_window=14,
     confidence=0.5,
     skipped=(),
-    usage=Usage(15, 16, cached=17, reasoning=18),
+    usage=Usage(15, 16, cached=17, reasoning=18, cache_written=19),
+    state=State.ESTIMATED,
     cost=Cost(Decimal(19), Decimal(20)),
     status=502,
     error="upstream_unreachable",
