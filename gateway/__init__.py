@@ -18,7 +18,8 @@ The map. A request goes from route to pipeline to wire:
 
     store/            shared state: stores.py chooses SQLite or Redis
     app.py            the composition root; accounts.py: what belongs to callers' means
-    api/ops.py        health, readiness, metrics; api/admin.py, api/usage.py: the operators' API; reporting/: reports
+    api/ops.py        health, readiness, metrics; reporting/: reports
+    api/admin.py      the operators' API, with api/usage.py; api/operators.py: who gets in, and its errors
     server.py         uvicorn; cli.py: the command line, with admin_cli.py, report_cli.py; trimming.py: `trim`
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines
 

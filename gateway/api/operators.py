@@ -1,0 +1,137 @@
+"""What all routes of the operators' API have in common: who gets in, and errors in OpenAI's shape."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from gateway.errors import (
+    AuthenticationError,
+    GatewayError,
+    InternalError,
+    InvalidJsonError,
+    InvalidRequestError,
+    NotAllowedError,
+    StoreOutageError,
+    UnknownUrlError,
+)
+from gateway.store.contract import StoreUnavailableError
+from gateway.teams.mistakes import first_mistake
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+# A proxy before the gateway adds one of these; whoever comes through it is not on this machine.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorReply(BaseModel):
+    """An error, in the shape of OpenAI's."""
+
+    error: ErrorBody
+
+
+class MethodNotAllowedError(GatewayError):
+    """The path is there, but not for this method."""
+
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+def guarded(token: str | None) -> type[APIRoute]:
+    """Return the class of routes that only let in who sends the token; without one, who calls on this machine."""
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Handler:
+            handler = super().get_route_handler()
+
+            async def handle(request: Request) -> Response:
+                # Before anything of the request is read, as a dependency of the route would not be.
+                _let_in(request, token)
+                return await handler(request)
+
+            return handle
+
+    return Guarded
+
+
+def _let_in(request: Request, token: str | None) -> None:
+    if token is None:
+        _let_in_from_here(request)
+        return
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    good = hmac.compare_digest(sent.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not good:
+        raise AuthenticationError("The admin token is missing or wrong: send it as `Authorization: Bearer TOKEN`.")
+
+
+def _let_in_from_here(request: Request) -> None:
+    """Keep out proxies' clients, and other sites' pages in a browser of this machine, which reach loopback too."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    foreign = origin is not None and origin.partition("://")[2] != host
+    if foreign or not _is_loopback(host) or any(name in request.headers for name in _FORWARDED):
+        raise NotAllowedError("Without admin.token in the configuration, only this machine may use the admin API.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Let the application answer every error in OpenAI's shape."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        said = _said(request, error)
+        headers = {name.decode(): value.decode() for name, value in said.headers}
+        return Response(said.body(), said.status, headers, media_type="application/json")
+
+    for kind in (GatewayError, StoreUnavailableError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def _said(request: Request, error: Exception) -> GatewayError:
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, StoreUnavailableError):
+        return StoreOutageError("The store of teams and keys is away; please try again.")
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        return _http_error(request, error)
+    return InternalError("The gateway failed on this request.")
+
+
+def _invalid(error: RequestValidationError) -> GatewayError:
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return InvalidJsonError("The body is not JSON.")
+    field, said = first_mistake(found)
+    return InvalidRequestError(f"{field or 'the body'}: {said}", field or None)
+
+
+def _http_error(request: Request, error: HTTPException) -> GatewayError:
+    what = f"{request.method} {request.url.path}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return UnknownUrlError(f"Unknown request URL: {what}.")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowedError(f"There is no {what}.")
+    return InvalidRequestError(str(error.detail))
