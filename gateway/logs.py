@@ -103,6 +103,7 @@ def fields(record: RequestRecord) -> dict[str, object]:
             "cached": usage.cached,
             "completion": usage.completion,
             "reasoning": usage.reasoning,
+            "cache_written": usage.cache_written,
         },
         "usage_state": record.state,
         "cost_usd": _usd(record.cost.usd),

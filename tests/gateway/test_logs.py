@@ -26,7 +26,8 @@ def test_a_request_is_one_line_of_json(out: io.StringIO) -> None:
     (line,) = out.getvalue().splitlines()
     entry = json.loads(line)
     assert entry["decision"] == "applied"
-    assert entry["usage"] == {"prompt": 3000, "cached": 1000, "completion": 100, "reasoning": 40}
+    tokens = {"prompt": 3000, "cached": 1000, "completion": 100, "reasoning": 40, "cache_written": 0}
+    assert entry["usage"] == tokens
     assert entry["cost_saved_usd"] == -0.0001
     assert entry["ms"]["window_rank"] == 40.0
     assert "forwarded_body" not in entry

@@ -151,8 +151,7 @@ def test_the_usage_that_is_logged_is_what_the_upstream_bills(gateway: Gateway, u
     call(client_of(gateway.url))
     (bill,) = upstream.wait_bills()
     logged = wait_usage(gateway, before)
-    assert {name: count for name, count in billed(bill).items() if name in logged} == logged
-    assert {"prompt", "completion", "cached", "reasoning"} <= set(logged)
+    assert billed(bill) == logged
 
 
 def wait_usage(gateway: Gateway, before: int) -> dict[str, int]:
