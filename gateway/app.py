@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from gateway import logs
 from gateway.accounts import Accounts
-from gateway.api import openai, ops
+from gateway.api import admin, openai, operators, ops
 from gateway.config import CONFIG_VARIABLE, Settings, load
 from gateway.exchange import Receive, Scope, Send
 from gateway.metrics import Metrics
@@ -43,15 +44,23 @@ class Gateway:
             recorders=(logs.RequestLog(), self._metrics),
         )
         self._windows_wanted = settings.windowing.mode != "off"
-        self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=None)
+        described = "/admin/openapi.json" if settings.admin.enabled else None
+        self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=described, docs_url=None)
+        operators.answer_errors(self._ops)
+        if settings.admin.enabled:
+            self._add_admin(settings.admin.token)
         self._ops.include_router(ops.routes(self._metrics, self._ready, lambda: self._pool.detail, self._refresh))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "http" and scope["path"] not in ops.PATHS:
+        if scope["type"] == "http" and scope["path"] not in ops.PATHS and not scope["path"].startswith(admin.PREFIX):
             await openai.serve(self._pipeline, scope, receive, send)
         else:
             await self._ops(scope, receive, send)
+
+    def _add_admin(self, token: SecretStr | None) -> None:
+        secret = token.get_secret_value() if token else None
+        self._ops.include_router(admin.routes(self._accounts.roster, secret))
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
