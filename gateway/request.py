@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from gateway.errors import InvalidJsonError
+from gateway.windowing.counting import readable
 from gateway.windowing.spans import Edit, document, spliced
 
 # Below this many bytes a second opinion on a body costs less than handing it to a thread.
 _INLINE = 65536
-_LONGEST_USER = 256  # characters of a user's name that are told apart
+_LONGEST_NAME = 256  # characters of a user's or a model's name that are told apart
 _HUGE = 10**12
 _ASK = b'"stream_options":{"include_usage":true}'
 
@@ -37,11 +38,20 @@ _head = msgspec.json.Decoder(_Head)
 
 
 @dataclass(frozen=True, slots=True)
+class OutputAsked:
+    """The most tokens that the caller allows for one answer, by each of the names that routes have for it."""
+
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiRequest:
     """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
 
-    `output_asked` is the most tokens that the caller allows for one answer, `answers` how many it asks for. `linked`:
-    the upstream adds text that it holds itself, so that the body says nothing of the prompt's size.
+    `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body
+    says nothing of the prompt's size.
     """
 
     body: bytes
@@ -50,7 +60,7 @@ class ApiRequest:
     usage_asked: bool
     stream_options_sent: bool
     user: str = ""
-    output_asked: int | None = None
+    output: OutputAsked = OutputAsked()
     answers: int = 1
     linked: bool = False
     readable: bool = True
@@ -64,6 +74,7 @@ async def parse_request(body: bytes, compressed: bool = False, strict: bool = Tr
     """
     if compressed:
         return _unread(body)
+    head: _Head | None
     try:
         head = _head.decode(body)
         if not body.isascii():
@@ -75,7 +86,7 @@ async def parse_request(body: bytes, compressed: bool = False, strict: bool = Tr
             if strict:
                 raise
             return _unread(body)
-    return _read(head, body)
+    return _unread(body) if head is None else _read(head, body)
 
 
 def _unread(body: bytes) -> ApiRequest:
@@ -86,20 +97,24 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
     options = head.stream_options
     return ApiRequest(
         body=body,
-        model=head.model if isinstance(head.model, str) else None,
+        model=_name(head.model) if isinstance(head.model, str) else None,
         stream=head.stream is True,
         usage_asked=isinstance(options, dict) and bool(options.get("include_usage")),
         stream_options_sent=options is not None,
-        user=head.user[:_LONGEST_USER] if isinstance(head.user, str) else "",
-        output_asked=_output_asked(head),
+        user=_name(head.user) if isinstance(head.user, str) else "",
+        output=OutputAsked(*map(_count, (head.max_completion_tokens, head.max_tokens, head.max_output_tokens))),
         answers=_answers(head),
-        linked=head.previous_response_id is not None or head.conversation is not None,
+        linked=_linked(head),
     )
 
 
-def _output_asked(head: _Head) -> int | None:
-    named = (head.max_completion_tokens, head.max_tokens, head.max_output_tokens)
-    return next((_count(value) for value in named if _count(value) is not None), None)
+def _name(name: str) -> str:
+    return readable(name[:_LONGEST_NAME])
+
+
+def _linked(head: _Head) -> bool:
+    # A prompt that is an object is a template that the upstream keeps.
+    return head.previous_response_id is not None or head.conversation is not None or isinstance(head.prompt, dict)
 
 
 def _answers(head: _Head) -> int:
@@ -109,23 +124,35 @@ def _answers(head: _Head) -> int:
 
 
 def _count(value: object) -> int | None:
+    if isinstance(value, str):
+        value = _number(value)  # as lenient upstreams read it
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _HUGE:
         return None
     return int(value)
 
 
-async def _second_opinion(body: bytes) -> _Head:
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+async def _second_opinion(body: bytes) -> _Head | None:
     if len(body) <= _INLINE:
         return _lenient_head(body)
     return await asyncio.to_thread(_lenient_head, body)
 
 
-def _lenient_head(body: bytes) -> _Head:
-    """Read what a stricter parser refuses but Python's json takes: NaN, lone surrogates, UTF-16, deep nesting."""
+def _lenient_head(body: bytes) -> _Head | None:
+    """Read what a stricter parser refuses but Python's json takes: NaN, lone surrogates, UTF-16.
+
+    None for what is nested too deep to be read: an upstream may read it all the same.
+    """
     try:
         found = json.loads(body)
     except RecursionError:
-        return _Head()
+        return None
     except ValueError as error:
         raise InvalidJsonError(f"We could not parse the JSON body of your request: {_place(error)}.") from None
     if not isinstance(found, dict):

@@ -1,20 +1,37 @@
 """The most that a request can cost, before it is sent."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from gateway.policies import Route
 from gateway.request import ApiRequest
 from gateway.usage import Usage
+from gateway.windowing.conversation import ROLES
 
-# Upstreams frame messages and tools in tokens of their own, and may count in another vocabulary than ours.
+# Upstreams frame prompts in tokens of their own (a system prompt of the model's template, instructions for tools), and
+# may count in another vocabulary than ours.
 _FRAME_TOKENS = 64
+_TOOL_TOKENS = 512
 _FRAME_SHARE = 8
-_LINKED_TOKENS = 200_000  # a prompt of which the body is only the end: what most models' context holds
+_TOOLS = re.compile(rb'"(?:tools|functions)"\s*:')
+# A prompt of which the body is only the end, or which tools of the upstream's own add to: what most models' context
+# holds.
+_LINKED_TOKENS = 200_000
+_LINKED = re.compile(
+    rb'"file_(?:id|url)"\s*:\s*"|"web_search_options"\s*:'
+    rb'|"type"\s*:\s*"(?:item_reference|file_search|web_search|code_interpreter|computer_use|mcp")'
+)
+# Nearly every image is named by both, so that each is counted twice; the largest counts 10,000 patches.
 _IMAGE = re.compile(rb'"(?:image_url|input_image)"')
-_IMAGE_TOKENS = 3_000
+_IMAGE_TOKENS = 5_500
 # Of this family an image counts 33 times as much (platform.openai.com/docs/guides/images-vision).
 _DEAR_IMAGES = ("gpt-4o-mini", 50_000)
+_IMAGE_DATA = "data:image/"
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +61,119 @@ def worst_case(asked: ApiRequest, body: bytes, counted: int | None, route: Route
 
 
 def _prompt(asked: ApiRequest, body: bytes, counted: int | None) -> int:
-    # A token is at least a byte of the body, so that its length is a bound without counting.
-    most = len(body)
-    if counted is not None:
-        most = min(most, counted + counted // _FRAME_SHARE + _FRAME_TOKENS)
+    plain = _unescaped(body)
     family, dear = _DEAR_IMAGES
-    images = len(_IMAGE.findall(body)) if b"image" in body else 0
-    each = dear if (asked.model or "").startswith(family) else _IMAGE_TOKENS
-    return most + images * each + (_LINKED_TOKENS if asked.linked else 0)
+    images = len(_IMAGE.findall(plain)) * (dear if family in (asked.model or "") else _IMAGE_TOKENS)
+    tools = _TOOL_TOKENS if _TOOLS.search(plain) else 0
+    linked = _LINKED_TOKENS if asked.linked or _LINKED.search(plain) else 0
+    return _text(body, counted, images > 0) + _FRAME_TOKENS + tools + images + linked
+
+
+def _unescaped(body: bytes) -> bytes:
+    """Undo escapes of plain letters, so that no key hides behind them."""
+    return _ESCAPED.sub(lambda found: bytes((int(found[1], 16),)), body) if b"\\u00" in body else body
+
+
+def _text(body: bytes, counted: int | None, images: bool) -> int:
+    """Return the most tokens that the body's text can be.
+
+    A token is at least a byte of the body, so that its length is a bound without counting; where it was counted, only
+    what counting passes over is bounded so: files, schemas, fields that few upstreams know.
+    """
+    most = len(body)
+    if counted is None and not images:
+        return most
+    read = _read(body)
+    most -= read.images
+    return most if counted is None else min(most, counted + counted // _FRAME_SHARE + most - read.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Bytes of a body that were counted as text by windowing, and those that are an image's data."""
+
+    counted: int = 0
+    images: int = 0
+
+
+class _Body(msgspec.Struct):
+    messages: Any = None
+    input: Any = None
+    tools: msgspec.Raw = msgspec.Raw()
+    functions: msgspec.Raw = msgspec.Raw()
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+def _read(body: bytes) -> _Bytes:
+    try:
+        found = _body.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _Bytes()  # A reader that takes it all the same is none of ours: all of it may be text.
+    tools = sum(len(raw) for raw in (found.tools, found.functions) if raw not in _NOTHING)
+    counted = sum(map(_counted, _dicts(found.messages)))
+    items = (*_dicts(found.messages), *_dicts(found.input))
+    return _Bytes(tools + counted, sum(_image(part) for item in items for part in _dicts(item.get("content"))))
+
+
+_NOTHING = (b"", b"null", b"false", b"0", b'""', b"[]", b"{}")
+
+
+def _dicts(values: object) -> Iterator[dict[str, Any]]:
+    return (value for value in (values if isinstance(values, list) else ()) if isinstance(value, dict))
+
+
+def _counted(message: dict[str, Any]) -> int:
+    """Return the bytes of a message's texts and of its calls' arguments, as windowing/conversation.py reads them."""
+    content, calls = message.get("content"), message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        return 0
+    arguments = (_field(call.get("function"), "arguments") for call in _dicts(calls))
+    understood = message.get("role") in ROLES and (not isinstance(content, list) or all(map(_understood, content)))
+    return sum(map(_length, arguments)) + (sum(map(_length, _texts(content))) if understood else 0)
+
+
+def _understood(part: object) -> bool:
+    kind = _field(part, "type")
+    return isinstance(kind, str) and kind != "" and (kind != "text" or isinstance(_field(part, "text"), str))
+
+
+def _texts(content: object) -> Iterator[object]:
+    if isinstance(content, str):
+        return iter((content,))
+    return (part.get("text") for part in _dicts(content) if part.get("type") == "text")
+
+
+def _image(part: dict[str, Any]) -> int:
+    """Return the bytes of an image inside the body, which is billed by its size in pixels."""
+    if part.get("type") not in ("image_url", "input_image"):
+        return 0
+    held = part.get("image_url")
+    url = held if isinstance(held, str) else _field(held, "url")
+    return len(url) if isinstance(url, str) and url.isascii() and url.startswith(_IMAGE_DATA) else 0
+
+
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _length(text: object) -> int:
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _completion(asked: ApiRequest, route: Route, answer: int) -> int:
     if route is Route.EMBEDDINGS:
         return 0
-    return (answer if asked.output_asked is None else asked.output_asked) * asked.answers
+    return max(_output_asked(asked, route), default=answer) * asked.answers
+
+
+def _output_asked(asked: ApiRequest, route: Route) -> Iterator[int]:
+    """Yield the limits on an answer by the names that the route has for them: upstreams pass others over."""
+    output = asked.output
+    named: tuple[int | None, ...] = (output.max_completion_tokens, output.max_tokens)
+    if route is not Route.CHAT:
+        named = (output.max_output_tokens,) if route is Route.RESPONSES else (output.max_tokens,)
+    return (most for most in named if most is not None)

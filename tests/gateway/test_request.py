@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidJsonError
-from gateway.request import UsageRefusals, parse_request, with_usage_asked
+from gateway.request import OutputAsked, UsageRefusals, parse_request, with_usage_asked
 
 
 async def test_the_head_is_read() -> None:
@@ -87,9 +87,34 @@ def test_refusals_are_remembered_and_bounded() -> None:
 
 async def test_what_a_body_asks_for_beyond_its_model() -> None:
     asked = await parse_request(b'{"user":"u","max_tokens":7,"max_completion_tokens":5,"n":3}')
-    assert (asked.user, asked.output_asked, asked.answers, asked.linked) == ("u", 5, 3, False)
-    assert (await parse_request(b'{"max_output_tokens":9,"previous_response_id":"r"}')).output_asked == 9
-    assert (await parse_request(b'{"previous_response_id":"r"}')).linked
+    assert (asked.user, asked.output, asked.answers, asked.linked) == ("u", OutputAsked(5, 7), 3, False)
+    assert (await parse_request(b'{"max_output_tokens":9}')).output == OutputAsked(max_output_tokens=9)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"previous_response_id":"r"}', b'{"conversation":{"id":"c"}}', b'{"prompt":{"id":"pmpt_1"}}']
+)
+async def test_what_the_upstream_adds_to_is_linked(body: bytes) -> None:
+    assert (await parse_request(body)).linked
+
+
+async def test_numbers_are_read_as_a_lenient_upstream_reads_them() -> None:
+    asked = await parse_request(
+        b'{"max_tokens":"4096","max_completion_tokens":"1e3","max_output_tokens":"no","n":" 5 "}'
+    )
+    assert (asked.output, asked.answers) == (OutputAsked(1000, 4096), 5)
+
+
+async def test_names_are_short_and_can_be_stored() -> None:
+    asked = await parse_request(b'{"user":"\\ud800u","model":"' + b"m" * 10_000 + b'"}')
+    assert (asked.user, asked.model) == ("\ufffdu", "m" * 256)
+    assert (await parse_request(b'{"model":"m\\udfff"}')).model == "m\ufffd"
+
+
+async def test_what_is_nested_too_deep_to_be_read_says_so() -> None:
+    body = b'{"model":"m","n":100,"x":' + b"[" * 99_999 + b"]" * 99_999 + b"}"
+    asked = await parse_request(body)
+    assert (asked.readable, asked.model) == (False, None)
 
 
 @pytest.mark.parametrize(
