@@ -20,7 +20,8 @@ The map. A request goes from route to pipeline to wire:
     app.py            the composition root; accounts.py: what belongs to callers' means
     api/ops.py        health, readiness, metrics; reporting/: reports
     api/admin.py      the operators' API, with api/usage.py; api/operators.py: who gets in, and its errors
-    server.py         uvicorn; cli.py: the command line, with admin_cli.py, report_cli.py; trimming.py: `trim`
+    server.py         uvicorn
+    cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines
 
 Windowing runs in child processes (windowing/worker.py) and is built on `retrieval`, which knows nothing of the web:

@@ -1,17 +1,17 @@
-"""The command line: serve, config check, config schema, trim."""
+"""The command line: serve, teams, keys, config check, config schema, trim."""
 
 import json
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from gateway import stores
-from gateway.config import Settings, load
+from gateway import admin_cli, stores
+from gateway.config import Settings
 from gateway.store.contract import StoreUnavailableError
-from gateway.yaml_source import ConfigError
+from gateway.terminal import ConfigOption, fail, load_or_exit
 
 main = typer.Typer(
     help="An OpenAI-compatible proxy that forwards only the context a question needs.",
@@ -21,8 +21,8 @@ main = typer.Typer(
 )
 config = typer.Typer(help="Check a configuration file, or print its schema.", no_args_is_help=True)
 main.add_typer(config, name="config")
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; without it the environment.")]
+main.add_typer(admin_cli.teams, name="teams")
+main.add_typer(admin_cli.keys, name="keys")
 
 
 @main.command()
@@ -35,23 +35,23 @@ def serve(
     """Serve the gateway."""
     from gateway import server  # noqa: PLC0415 - the web server is loaded by the command that needs it
 
-    settings = _load_or_exit(config)
+    settings = load_or_exit(config)
     if why := _unsafe(settings, host):
-        _fail(why)
+        fail(why)
     try:
         stores.check(settings, config)
     except StoreUnavailableError as error:
-        _fail(f"the store can't be used: {error}")
+        fail(f"the store can't be used: {error}")
     try:
         server.run(config, host, port, workers)
     except OSError as error:
-        _fail(f"can't listen on {host}:{port}: {error.strerror}")
+        fail(f"can't listen on {host}:{port}: {error.strerror}")
 
 
 @config.command("check")
 def check(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
     """Say whether the file can be used, and name every mistake in it."""
-    settings = _load_or_exit(file)
+    settings = load_or_exit(file)
     typer.echo(
         f"{file}: good. {len(settings.upstreams)} upstream(s), {len(settings.models)} model(s), "
         f"{len(settings.teams)} team(s), windowing {settings.windowing.mode}"
@@ -78,14 +78,14 @@ def trim(
     """Read a chat request from standard input; print what would be forwarded and why, chunk by chunk with scores."""
     from gateway import trimming  # noqa: PLC0415 - loads what the other commands do not need
 
-    settings = _load_or_exit(config).windowing
+    settings = load_or_exit(config).windowing
     request = _standard_input()
     if why := trimming.complaint(request):
-        _fail(f"standard input: {why}")
+        fail(f"standard input: {why}")
     try:
         outcome = trimming.trim(request, settings, window_tokens)
     except trimming.EmbeddingModelError as error:
-        _fail(str(error))
+        fail(str(error))
     if body:
         sys.stdout.buffer.write(outcome.body or request)
     else:
@@ -111,18 +111,6 @@ def _standard_input() -> bytes:
     if sys.stdin.isatty():
         typer.echo("type a chat request and end it with Ctrl-D, or stop and use `trim < request.json`", err=True)
     return sys.stdin.buffer.read()
-
-
-def _load_or_exit(path: Path | None) -> Settings:
-    try:
-        return load(path)
-    except ConfigError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,7 @@ class TeamReply(TeamPolicy):
     @classmethod
     def of(cls, team: Team) -> "TeamReply":
         """Return the team as it is shown."""
-        return cls.model_validate({**team.policy.model_dump(), **_facts(team)})
-
-
-def _facts(team: Team) -> dict[str, object]:
-    return {"name": team.name, "source": team.source, "keys": team.keys}
+        return cls.model_validate(team.shown())
 
 
 class TeamList(BaseModel):
@@ -68,7 +64,7 @@ class KeyReply(BaseModel):
     @classmethod
     def of(cls, key: Key) -> "KeyReply":
         """Return the key as it is shown."""
-        return cls.model_validate(key_fields(key))
+        return cls.model_validate(key.shown())
 
 
 class NewKeyReply(KeyReply):
@@ -87,21 +83,6 @@ class Rotation(Section):
     """How a key is replaced."""
 
     grace_s: int = Field(0, ge=0, le=366 * 86400, description="seconds for which the old key goes on to work")
-
-
-def key_fields(key: Key) -> dict[str, object]:
-    """Return all that may be shown of a key."""
-    return {
-        "id": key.id,
-        "team": key.team,
-        "name": key.policy.name or key.start,
-        "models": key.policy.models,
-        "expires": key.policy.expires,
-        "expired": key.expired,
-        "created": key.created,
-        "start": key.start,
-        "source": key.source,
-    }
 
 
 def router(token: str | None) -> APIRouter:
@@ -171,4 +152,4 @@ def _add_keys(found: APIRouter, roster: Roster) -> None:
 
 
 def _new(key: str, made: Key) -> NewKeyReply:
-    return NewKeyReply.model_validate({**key_fields(made), "key": key})
+    return NewKeyReply.model_validate({**made.shown(), "key": key})

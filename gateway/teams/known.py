@@ -55,6 +55,11 @@ class Team:
     source: Source
     keys: int = 0
 
+    def shown(self) -> dict[str, object]:
+        """Return all that there is to show of it."""
+        facts = {"name": self.name, "source": self.source, "keys": self.keys}
+        return {**facts, **self.policy.model_dump()}
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -77,6 +82,20 @@ class Key:
     def expired(self) -> bool:
         """Whether it is refused for its age."""
         return self.policy.expires is not None and self.policy.expires <= _now()
+
+    def shown(self) -> dict[str, object]:
+        """Return all that may be shown of it."""
+        return {
+            "id": self.id,
+            "team": self.team,
+            "name": self.policy.name or self.start,
+            "models": self.policy.models,
+            "expires": self.policy.expires,
+            "expired": self.expired,
+            "created": self.created,
+            "start": self.start,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True, slots=True)
