@@ -1,0 +1,160 @@
+"""The embedded store: one SQLite file for one machine and all its workers.
+
+Callers' operations are committed together by one thread for each process; that is what makes them cheap. A
+reservation is in the file before reserve() returns. With durability "process" the file outlives any process, but
+SQLite leaves it to the operating system when the disk gets it, so that a power cut can lose the last seconds; with
+"power" each commit waits for the disk. Documents wait for the disk always.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from gateway.store import sqlite_ledger
+from gateway.store.contract import (
+    Granted,
+    Kind,
+    Refused,
+    Reservation,
+    Settled,
+    Settlement,
+    Standing,
+    StoreUnavailableError,
+)
+from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.sqlite_batch import STEP, Key
+from gateway.store.sqlite_schema import make
+from gateway.store.sqlite_threads import Durability, Reader, Tidier, Writer
+
+
+class _Open:
+    """What an open store works with; `reader` answers at once, `reporter` may take its time."""
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        self.writer = Writer(path, durability)
+        self.reader = Reader(path)
+        self.reporter = Reader(path)
+        self.tidier = Tidier(path)
+
+    async def close(self) -> None:
+        await self.tidier.close()
+        await self.reporter.close()
+        await self.reader.close()
+        await self.writer.close()  # the last one: it writes the log back and removes it
+
+
+class SqliteStore:
+    """The store in one file."""
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        self._path = path
+        self._durability = durability
+        self._open: _Open | None = None
+
+    async def open(self) -> None:
+        """Make the file where there is none; raise StoreFileError where it cannot be the store's."""
+        await asyncio.to_thread(make, self._path)
+        self._open = _Open(self._path, self._durability)
+
+    async def close(self) -> None:
+        """Commit what was handed in, close the file."""
+        if self._open is not None:
+            await self._open.close()
+
+    async def reserve(self, reservation: Reservation) -> Granted | Refused:
+        """Take all holds, or none."""
+        return await self._opened.writer.do(lambda batch: batch.reserve(reservation))
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Settle a request."""
+        return await self._opened.writer.do(lambda batch: batch.settle(settlement))
+
+    async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
+        """Let the reservations expire later."""
+        await self._opened.writer.do(lambda batch: batch.renew(reservations, expires))
+
+    async def expire(self, now: float) -> tuple[Entry, ...]:
+        """Charge what has expired until now, a step at a time."""
+        found: list[Entry] = []
+        while step := await self._opened.writer.do(lambda batch: batch.expire(now)):
+            found += step
+            if len(step) < STEP:
+                break
+        return tuple(found)
+
+    async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
+        """Return the counters' states."""
+        return await self._opened.reader.get(partial(_standings, team=team, counters=counters))
+
+    async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
+        """Return the unsettled entries, oldest first."""
+        return await self._opened.reader.get(partial(sqlite_ledger.unsettled, team=team))
+
+    async def entries(self, span: Span, team: str | None = None) -> AsyncIterator[Entry]:
+        """Yield the entries of that time, a page at a time."""
+        page: tuple[Entry, ...] = ()
+        while True:
+            after = sqlite_ledger.place(page[-1]) if page else None
+            page = await self._opened.reporter.get(partial(sqlite_ledger.page, span=span, team=team, after=after))
+            for entry in page:
+                yield entry
+            if len(page) < sqlite_ledger.PAGE:
+                return
+
+    async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
+        """Return the sums over the entries of that time."""
+        return await self._opened.reporter.get(partial(sqlite_ledger.usage, span=span, groups=groups, team=team))
+
+    async def prune(self, before: float) -> int:
+        """Forget old entries and counters, a step at a time."""
+        counters = await self._opened.reporter.get(partial(_ended, before=before))
+        for start in range(0, len(counters), STEP):
+            await self._forget(counters[start : start + STEP], before)
+        forgotten = 0
+        while step := await self._opened.writer.do(lambda batch: batch.forget(before)):
+            forgotten += step
+            if step < STEP:
+                break
+        return forgotten
+
+    async def version(self) -> int:
+        """Return the documents' version."""
+        return await self._opened.reader.get(_version)
+
+    async def documents(self, kind: Kind) -> Mapping[str, bytes]:
+        """Return all documents of the kind."""
+        return await self._opened.reader.get(partial(_documents, kind=kind))
+
+    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
+        """Write a document, or remove it."""
+        await self._opened.writer.do(lambda batch: batch.put(kind, name, document), lasting=True)
+
+    async def _forget(self, counters: Sequence[Key], before: float) -> None:
+        await self._opened.writer.do(lambda batch: batch.forget_counters(counters, before))
+
+    @property
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise StoreUnavailableError("the store is not open")
+        return self._open
+
+
+def _standings(db: sqlite3.Connection, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
+    query = "SELECT spent, reserved FROM counters WHERE team = ? AND counter = ?"
+    rows = [db.execute(query, (team, counter)).fetchone() for counter in counters]
+    return tuple(Standing(counter, *(row or (0, 0))) for counter, row in zip(counters, rows, strict=True))
+
+
+def _ended(db: sqlite3.Connection, before: float) -> list[Key]:
+    return db.execute("SELECT team, counter FROM counters WHERE until < ? AND reserved = 0", (before,)).fetchall()
+
+
+def _version(db: sqlite3.Connection) -> int:
+    number: int = db.execute("SELECT number FROM version").fetchone()[0]
+    return number
+
+
+def _documents(db: sqlite3.Connection, kind: Kind) -> Mapping[str, bytes]:
+    return dict(db.execute("SELECT name, document FROM documents WHERE kind = ?", (kind,)))

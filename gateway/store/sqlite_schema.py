@@ -1,0 +1,126 @@
+"""SQLite's file: made, opened and checked; what its tables are."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.store.contract import StoreUnavailableError
+
+VERSION = 1
+PATIENCE_S = 2.0  # longest wait for another process's lock
+_NAP_S = 0.0003  # SQLite's own waiting naps up to 100 ms, which a lock held for a millisecond does not deserve
+_PAGE_BYTES = 2048  # a small commit writes each page it touches: half of the usual size is half the writing
+_PRIMARY_CODE = 0xFF
+
+# A ledger in the order of time is appended to, and read by spans. `lapsed` holds what was charged when a reservation
+# expired; it is there until somebody settles.
+_TABLES = """
+CREATE TABLE counters (
+    team TEXT NOT NULL, counter TEXT NOT NULL, spent INTEGER NOT NULL, reserved INTEGER NOT NULL, until REAL,
+    PRIMARY KEY (team, counter)
+) WITHOUT ROWID;
+CREATE TABLE reservations (
+    team TEXT NOT NULL, id TEXT NOT NULL, expires REAL NOT NULL, holds BLOB NOT NULL, entry BLOB NOT NULL,
+    PRIMARY KEY (team, id)
+) WITHOUT ROWID;
+CREATE TABLE ledger (
+    id TEXT NOT NULL, time REAL NOT NULL, team TEXT NOT NULL, key TEXT NOT NULL, user TEXT NOT NULL,
+    model TEXT NOT NULL, upstream TEXT NOT NULL, route TEXT NOT NULL, state TEXT NOT NULL, status INTEGER NOT NULL,
+    error TEXT NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, stream INTEGER NOT NULL,
+    tokens_original INTEGER, tokens_forwarded INTEGER, input INTEGER NOT NULL, cached INTEGER NOT NULL,
+    cache_written INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost_nano INTEGER,
+    saved_nano INTEGER, total_ms REAL NOT NULL, first_byte_ms REAL, overhead_ms REAL NOT NULL, lapsed BLOB,
+    PRIMARY KEY (time, team, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX ledger_id ON ledger (team, id);
+CREATE INDEX ledger_time ON ledger (team, time);
+CREATE INDEX ledger_lapsed ON ledger (time) WHERE lapsed IS NOT NULL;
+CREATE TABLE documents (
+    kind TEXT NOT NULL, name TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE TABLE version (number INTEGER NOT NULL);
+INSERT INTO version VALUES (0);
+"""
+
+T = TypeVar("T")
+
+
+class StoreFileError(StoreUnavailableError):
+    """The file cannot be the store's; the message, one line, says why."""
+
+
+def make(path: Path) -> None:
+    """Make the file and its tables, unless they are there; raise StoreFileError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = connect(path)
+        try:
+            patiently(lambda: _prepare(db, path))
+        finally:
+            db.close()
+    except OSError as error:
+        raise StoreFileError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except sqlite3.Error as error:
+        raise StoreFileError(f"{path}: {error}") from None
+
+
+def connect(path: Path, *, read_only: bool = False, busy_ms: int = 0) -> sqlite3.Connection:
+    """Connect to the file, transactions by hand; the connection goes to one thread after the other."""
+    address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1e3)
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
+
+
+def patiently(step: Callable[[], T]) -> T:
+    """Return the step's result; try again for a while as long as another process holds a lock."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(_NAP_S)
+
+
+def begin(db: sqlite3.Connection) -> None:
+    """Begin to write: no other process writes from here on."""
+    patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+
+
+def roll_back(db: sqlite3.Connection) -> None:
+    """Undo what was begun, if anything."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    _check(db, path)  # before anything in a file that may be another program's is changed
+    db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreFileError(f"{path}: a write-ahead log cannot be kept there; another file system is needed")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if _check(db, path) == 0:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    finally:
+        roll_back(db)
+
+
+def _check(db: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the file's tables, 0 for none."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise StoreFileError(f"{path}: written by a newer release (its tables are version {version}, not {VERSION})")
+    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreFileError(f"{path}: another program's database")
+    return version

@@ -1,0 +1,199 @@
+"""The threads that work on SQLite's file beside the event loop: one writes, others read, one tidies."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Literal, TypeVar
+
+from gateway.store.contract import StoreUnavailableError
+from gateway.store.sqlite_batch import Batch
+from gateway.store.sqlite_schema import PATIENCE_S, begin, connect, roll_back
+
+Durability = Literal["process", "power"]
+T = TypeVar("T")
+
+_LARGEST = 512  # operations in one transaction
+_LOG_BYTES = 32 << 20  # a log that is larger is written back into the file
+_TIDY_S = 1.0
+_TIDY_BUSY_MS = 50  # longest that writing back makes others wait
+_CLOSED = "the store is closed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An operation, and the future of what comes of it; `lasting`: it must outlive a power cut."""
+
+    work: Callable[[Batch], object]
+    future: "asyncio.Future[object]"
+    lasting: bool
+
+
+class Writer:
+    """Commits operations in the order in which they come, all that wait in one transaction."""
+
+    def __init__(self, path: Path, durability: Durability) -> None:
+        self._power = durability == "power"
+        self._db = connect(path)
+        self._lasting(on=self._power)
+        self._loop = asyncio.get_running_loop()
+        self._open = True
+        self._waiting: list[_Order] = []
+        self._queue: SimpleQueue[list[_Order] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Callable[[Batch], T], *, lasting: bool = False) -> T:
+        """Return what the operation returns, once it is committed."""
+        if not self._open:
+            raise StoreUnavailableError(_CLOSED)
+        future: asyncio.Future[T] = self._loop.create_future()
+        if not self._waiting:
+            # All that this turn of the loop asks for goes to the thread at once.
+            self._loop.call_soon(self._hand_over)
+        self._waiting.append(_Order(work, future, lasting))  # type: ignore[arg-type]
+        return await future
+
+    async def close(self) -> None:
+        """Commit what was handed in, end the thread."""
+        if self._open:
+            self._open = False
+            self._hand_over()
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            self._queue.put(self._waiting)
+            self._waiting = []
+
+    def _run(self) -> None:
+        try:
+            while (orders := self._queue.get()) is not None:
+                more = self._take(orders)
+                for start in range(0, len(orders), _LARGEST):
+                    self._serve(orders[start : start + _LARGEST])
+                if not more:
+                    return
+        finally:
+            self._db.close()
+
+    def _take(self, orders: list[_Order]) -> bool:
+        """Add to the orders all that waits; False when there will be no more."""
+        with contextlib.suppress(Empty):
+            while True:
+                more = self._queue.get_nowait()
+                if more is None:
+                    return False
+                orders += more
+        return True
+
+    def _serve(self, orders: Sequence[_Order]) -> None:
+        lasting = not self._power and any(order.lasting for order in orders)
+        if lasting:
+            self._lasting(on=True)
+        outcomes = self._outcomes([order.work for order in orders])
+        if lasting:
+            self._lasting(on=False)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(_resolve, [order.future for order in orders], outcomes)
+
+    def _lasting(self, *, on: bool) -> None:
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if on else 'NORMAL'}")
+
+    def _outcomes(self, works: Sequence[Callable[[Batch], object]]) -> list[object]:
+        try:
+            return self._commit(works)
+        except Exception as error:  # noqa: BLE001 - each of them is an operation's outcome, and the thread goes on
+            if _of_the_file(error):
+                return [StoreUnavailableError(str(error)) for _ in works]
+            if len(works) == 1:
+                return [error]
+            # One of them cannot be done; the others can.
+            return [outcome for work in works for outcome in self._outcomes([work])]
+
+    def _commit(self, works: Sequence[Callable[[Batch], object]]) -> list[object]:
+        begin(self._db)
+        try:
+            batch = Batch(self._db)
+            results = [work(batch) for work in works]
+            batch.write()
+            self._db.execute("COMMIT")
+        finally:
+            roll_back(self._db)
+        return results
+
+
+def _of_the_file(error: Exception) -> bool:
+    """Tell what the disk or a lock is to blame for from what an operation's values are."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def _resolve(futures: Sequence["asyncio.Future[object]"], outcomes: Sequence[object]) -> None:
+    for future, outcome in zip(futures, outcomes, strict=True):
+        if future.done():  # its caller was cancelled
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+class Reader:
+    """Reads in a thread of its own, and so never waits for a writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect(path, read_only=True, busy_ms=int(PATIENCE_S * 1e3))
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "store-reader")
+
+    async def get(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what the query returns."""
+        if self._pool is None:
+            raise StoreUnavailableError(_CLOSED)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, query, self._db)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(str(error)) from error
+
+    async def close(self) -> None:
+        """Finish what was asked, end the thread."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown)
+            self._db.close()
+
+
+class Tidier:
+    """Writes the log back into the file now and then; beside the writer, which so never waits for a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect(path, busy_ms=_TIDY_BUSY_MS)
+        self._log = path.with_name(f"{path.name}-wal")
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name="store-tidier", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while not self._ended.wait(_TIDY_S):
+            with contextlib.suppress(sqlite3.Error, OSError):  # a lock, mostly: the next turn will do
+                if self._log.stat().st_size > _LOG_BYTES:
+                    self._tidy()
+        self._db.close()
+
+    def _tidy(self) -> None:
+        # Nearly all of it while others write; then, with the lock, what they wrote meanwhile, so that the log begins
+        # anew: under load it would grow for ever otherwise.
+        for mode in ("PASSIVE", "PASSIVE", "TRUNCATE"):
+            _, length, done = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            if done < length // 2:
+                return  # somebody reads what is old
