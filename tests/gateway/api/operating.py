@@ -1,4 +1,4 @@
-"""The operators' API on a store of its own, as the application serves it."""
+"""The operators' API, as the application serves it."""
 
 import json
 from typing import Any
@@ -26,9 +26,8 @@ def app_of(*routers: APIRouter) -> FastAPI:
 class Operator:
     """Somebody with the admin token before a gateway with these teams in its configuration."""
 
-    def __init__(self, token: str | None = TOKEN, **teams: Any) -> None:
-        self.store = UnsteadyStore()
-        self.gateway = Replica(self.store, **teams)
+    def __init__(self, store: UnsteadyStore, token: str | None = TOKEN, **teams: Any) -> None:
+        self.gateway = Replica(store, **teams)
         self.app = app_of(admin.routes(self.gateway.roster, token))
 
     async def send(self, method: str, path: str, body: object = None) -> Call:

@@ -6,6 +6,7 @@ import pytest
 from gateway.errors import AuthenticationError
 from tests.gateway.api.operating import Operator
 from tests.gateway.asgi import Call
+from tests.gateway.teams.rosters import UnsteadyStore
 
 DECLARED = "sk-declared-1234"
 BUDGET = {"usd": 5.0, "period": "month", "per": "team", "soft": [50, 80], "narrow": {"80": 1000}}
@@ -27,8 +28,8 @@ def refused(operator: Operator, key: str) -> bool:
     return False
 
 
-async def test_a_team_is_made_shown_changed_and_removed() -> None:
-    operator = Operator(other={})
+async def test_a_team_is_made_shown_changed_and_removed(store: UnsteadyStore) -> None:
+    operator = Operator(store, other={})
     policy = {"budget": BUDGET, "limits": {"requests_per_minute": 60}, "models": ["o3"], "routes": ["chat"]}
     made = await operator.send("POST", "/teams", {"name": "acme", **policy})
     assert made.status == 201
@@ -45,21 +46,21 @@ async def test_a_team_is_made_shown_changed_and_removed() -> None:
     assert [team["name"] for team in (await operator.send("GET", "/teams")).json()["data"]] == ["other"]
 
 
-async def test_what_is_shown_of_a_policy_can_be_sent_back() -> None:
-    operator = Operator()
+async def test_what_is_shown_of_a_policy_can_be_sent_back(store: UnsteadyStore) -> None:
+    operator = Operator(store)
     made = (await operator.send("POST", "/teams", {"name": "acme", "budget": BUDGET})).json()
     policy = {field: value for field, value in made.items() if field not in ("name", "source", "keys")}
     assert (await operator.send("PUT", "/teams/acme", policy)).json() == made
 
 
-async def test_a_name_is_taken_once() -> None:
-    operator = Operator(acme={})
+async def test_a_name_is_taken_once(store: UnsteadyStore) -> None:
+    operator = Operator(store, acme={})
     reply = await operator.send("POST", "/teams", {"name": "acme"})
     assert (reply.status, reply.json()["error"]["code"]) == (409, "conflict")
 
 
-async def test_a_team_with_keys_and_the_last_one_go_only_when_that_is_meant() -> None:
-    operator = Operator()
+async def test_a_team_with_keys_and_the_last_one_go_only_when_that_is_meant(store: UnsteadyStore) -> None:
+    operator = Operator(store)
     await operator.send("POST", "/teams", {"name": "acme"})
     key = (await made_key(operator, "acme"))["key"]
     for query, status in (("", 409), ("?cascade=true", 409), ("?open_to_all=true", 409)):
@@ -69,8 +70,8 @@ async def test_a_team_with_keys_and_the_last_one_go_only_when_that_is_meant() ->
     assert not operator.gateway.roster.keyring.required
 
 
-async def test_a_key_works_at_once_and_is_shown_once() -> None:
-    operator = Operator(acme={})
+async def test_a_key_works_at_once_and_is_shown_once(store: UnsteadyStore) -> None:
+    operator = Operator(store, acme={})
     made = await made_key(operator, "acme", name="ci", models=["o3"], expires="2099-01-31T12:00:00Z")
     key = made.pop("key")
     assert operator.gateway.team_of(key) == "acme"
@@ -83,13 +84,13 @@ async def test_a_key_works_at_once_and_is_shown_once() -> None:
         assert key not in reply.body.decode()
 
 
-async def test_a_key_without_a_name_goes_by_its_first_characters() -> None:
-    made = await made_key(Operator(acme={}), "acme")
+async def test_a_key_without_a_name_goes_by_its_first_characters(store: UnsteadyStore) -> None:
+    made = await made_key(Operator(store, acme={}), "acme")
     assert made["name"] == made["start"] == made["key"][:10]
 
 
-async def test_keys_of_the_configuration_are_listed_without_them_and_cannot_be_revoked() -> None:
-    operator = Operator(acme={"keys": [DECLARED]}, other={})
+async def test_keys_of_the_configuration_are_listed_without_them_and_cannot_be_revoked(store: UnsteadyStore) -> None:
+    operator = Operator(store, acme={"keys": [DECLARED]}, other={})
     reply = await operator.send("GET", "/keys")
     (key,) = reply.json()["data"]
     assert (key["team"], key["source"], key["created"], key["start"]) == ("acme", "configuration", None, "sk-d")
@@ -101,8 +102,8 @@ async def test_keys_of_the_configuration_are_listed_without_them_and_cannot_be_r
     assert (await operator.send("GET", "/teams/other/keys")).json() == {"data": []}
 
 
-async def test_a_revoked_key_is_refused_at_once() -> None:
-    operator = Operator(acme={})
+async def test_a_revoked_key_is_refused_at_once(store: UnsteadyStore) -> None:
+    operator = Operator(store, acme={})
     made = await made_key(operator, "acme")
     assert (await operator.send("DELETE", f"/keys/{made['id']}")).status == 204
     assert refused(operator, made["key"])
@@ -110,8 +111,8 @@ async def test_a_revoked_key_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("body, left", [(None, 1), ({"grace_s": 0}, 1), ({"grace_s": 3600}, 2)])
-async def test_a_rotated_key_is_followed_by_a_new_one(body: object, left: int) -> None:
-    operator = Operator(acme={})
+async def test_a_rotated_key_is_followed_by_a_new_one(store: UnsteadyStore, body: object, left: int) -> None:
+    operator = Operator(store, acme={})
     old = await made_key(operator, "acme", name="ci")
     reply = await operator.send("POST", f"/keys/{old['id']}/rotate", body)
     assert (reply.status, reply.header(b"cache-control")) == (201, "no-store")
@@ -122,8 +123,8 @@ async def test_a_rotated_key_is_followed_by_a_new_one(body: object, left: int) -
     assert len((await operator.send("GET", "/keys")).json()["data"]) == left
 
 
-async def test_the_api_is_documented() -> None:
-    document = (await Call("GET", "/admin/openapi.json").to(Operator().app)).json()
+async def test_the_api_is_documented(store: UnsteadyStore) -> None:
+    document = (await Call("GET", "/admin/openapi.json").to(Operator(store).app)).json()
     operations = {
         f"{method} {path}": operation
         for path, methods in document["paths"].items()

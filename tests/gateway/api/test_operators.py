@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from gateway.api.operators import guarded
 from tests.gateway.api.operating import BEARER, HERE, TOKEN, Operator, app_of
 from tests.gateway.asgi import Call
+from tests.gateway.teams.rosters import UnsteadyStore
 
 Header = tuple[bytes, bytes]
 
@@ -33,21 +34,23 @@ def error_of(call: Call) -> tuple[int, str, str | None]:
         BEARER[1] + b"x",
     ],
 )
-async def test_whoever_has_not_the_token_is_kept_out(sent: bytes) -> None:
-    reply = await Operator().call("GET", "/teams", b"", HERE, (b"authorization", sent))
+async def test_whoever_has_not_the_token_is_kept_out(store: UnsteadyStore, sent: bytes) -> None:
+    reply = await Operator(store).call("GET", "/teams", b"", HERE, (b"authorization", sent))
     assert error_of(reply) == (401, "invalid_api_key", None)
     assert TOKEN not in reply.body.decode()
 
 
-async def test_without_any_credentials_nothing_of_the_request_is_looked_at() -> None:
+async def test_without_any_credentials_nothing_of_the_request_is_looked_at(store: UnsteadyStore) -> None:
     for path, body in (("/teams", b"not json"), ("/teams", b'{"name": 3}'), ("/keys/key_1/rotate", b"")):
-        assert error_of(await Operator().call("POST", path, body))[0] == 401
+        assert error_of(await Operator(store).call("POST", path, body))[0] == 401
 
 
-async def test_the_token_lets_in_from_anywhere() -> None:
+async def test_the_token_lets_in_from_anywhere(store: UnsteadyStore) -> None:
     through_a_proxy = ((b"host", b"gateway.example.com"), (b"x-forwarded-for", b"203.0.113.9"))
-    assert (await Operator().call("GET", "/teams", b"", *through_a_proxy, BEARER)).status == 200
-    assert (await Operator().call("GET", "/teams", b"", (b"authorization", b"bearer  " + TOKEN.encode()))).status == 200
+    assert (await Operator(store).call("GET", "/teams", b"", *through_a_proxy, BEARER)).status == 200
+    assert (
+        await Operator(store).call("GET", "/teams", b"", (b"authorization", b"bearer  " + TOKEN.encode()))
+    ).status == 200
 
 
 @pytest.mark.parametrize(
@@ -60,8 +63,8 @@ async def test_the_token_lets_in_from_anywhere() -> None:
         [HERE, (b"authorization", b"Bearer whatever")],
     ],
 )
-async def test_without_a_token_this_machine_is_let_in(headers: list[Header]) -> None:
-    assert (await Operator(token=None).call("GET", "/teams", b"", *headers)).status == 200
+async def test_without_a_token_this_machine_is_let_in(store: UnsteadyStore, headers: list[Header]) -> None:
+    assert (await Operator(store, token=None).call("GET", "/teams", b"", *headers)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -80,8 +83,14 @@ async def test_without_a_token_this_machine_is_let_in(headers: list[Header]) -> 
         [HERE, (b"origin", b"null")],
     ],
 )
-async def test_without_a_token_proxies_and_other_sites_pages_are_kept_out(headers: list[Header]) -> None:
-    assert error_of(await Operator(token=None).call("GET", "/teams", b"", *headers)) == (403, "not_allowed", None)
+async def test_without_a_token_proxies_and_other_sites_pages_are_kept_out(
+    store: UnsteadyStore, headers: list[Header]
+) -> None:
+    assert error_of(await Operator(store, token=None).call("GET", "/teams", b"", *headers)) == (
+        403,
+        "not_allowed",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,19 +115,19 @@ async def test_without_a_token_proxies_and_other_sites_pages_are_kept_out(header
     ],
 )
 async def test_every_error_has_openais_shape(
-    method: str, path: str, body: object, error: tuple[int, str, str | None]
+    store: UnsteadyStore, method: str, path: str, body: object, error: tuple[int, str, str | None]
 ) -> None:
-    assert error_of(await Operator(acme={}).send(method, path, body)) == error
+    assert error_of(await Operator(store, acme={}).send(method, path, body)) == error
 
 
 @pytest.mark.parametrize("path", ["/teams", "/keys", "/teams/acme/keys"])
-async def test_while_the_store_is_away_so_is_the_api(path: str) -> None:
-    operator = Operator(acme={})
-    operator.store.away = True
+async def test_while_the_store_is_away_so_is_the_api(store: UnsteadyStore, path: str) -> None:
+    operator = Operator(store, acme={})
+    store.away = True
     reply = await operator.send("GET", path)
     assert error_of(reply) == (503, "store_unavailable", None)
     assert reply.header(b"retry-after") == "1"
-    operator.store.away = False
+    store.away = False
     assert (await operator.send("GET", path)).status == 200
 
 

@@ -1,41 +1,51 @@
 """A roster on a store of its own, which can go away for a while."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from gateway.config import Settings
-from gateway.store.contract import Kind, Store, StoreUnavailableError
+from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.sqlite import SqliteStore
 from gateway.teams.roster import Roster
 
 
-class UnsteadyStore:
-    """The documents of a store, as long as it is not `away`; counts how often they were read."""
+class UnsteadyStore(SqliteStore):
+    """A store whose documents can't be reached while it is `away`; counts how often they were read."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "process")
         self.away = False
         self.reads = 0
-        self._number = 0
-        self._held: dict[Kind, dict[str, bytes]] = {kind: {} for kind in Kind}
 
     async def version(self) -> int:
-        self._there()
-        return self._number
+        self._reach()
+        return await super().version()
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
-        self._there()
+        self._reach()
         self.reads += 1
-        return dict(self._held[kind])
+        return await super().documents(kind)
 
     async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        self._there()
-        self._number += 1
-        self._held[kind].pop(name, None)
-        if document is not None:
-            self._held[kind][name] = document
+        self._reach()
+        await super().put(kind, name, document)
 
-    def _there(self) -> None:
+    def _reach(self) -> None:
         if self.away:
             raise StoreUnavailableError("no answer within 50 ms")
+
+
+@asynccontextmanager
+async def unsteady_store(folder: Path) -> AsyncIterator[UnsteadyStore]:
+    """Open a store in the folder."""
+    store = UnsteadyStore(folder / "gateway.db")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def settings_of(**teams: object) -> Settings:
@@ -48,7 +58,7 @@ class Replica:
 
     def __init__(self, store: UnsteadyStore, **teams: Any) -> None:
         self.reported: list[tuple[str, str]] = []
-        self.roster = Roster(settings_of(**teams), cast(Store, store), lambda *said: self.reported.append(said))
+        self.roster = Roster(settings_of(**teams), store, lambda *said: self.reported.append(said))
 
     def team_of(self, key: str) -> str:
         """Return the team that the key leads to now."""

@@ -3,6 +3,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,15 +12,10 @@ from gateway.policies import BudgetSettings, KeyPolicy, TeamPolicy
 from gateway.store.contract import Kind, StoreUnavailableError
 from gateway.teams.known import Source
 from gateway.teams.roster import ConflictError, Roster, UnknownNameError
-from tests.gateway.teams.rosters import Replica, UnsteadyStore
+from tests.gateway.teams.rosters import Replica, UnsteadyStore, unsteady_store
 
 DECLARED = "sk-declared-1"
 FIVE_USD = TeamPolicy(budget=BudgetSettings(usd=5))
-
-
-@pytest.fixture
-def store() -> UnsteadyStore:
-    return UnsteadyStore()
 
 
 @asynccontextmanager
@@ -62,15 +58,16 @@ async def test_a_team_made_on_one_replica_is_there_on_the_others(store: Unsteady
     assert one.roster.keyring.caller(f"Bearer {key}", 0.0).policy == FIVE_USD
 
 
-async def test_a_revoked_key_is_dead_on_every_replica_within_a_second(store: UnsteadyStore) -> None:
-    one, other = Replica(store), Replica(store)
-    await one.roster.add_team("acme", TeamPolicy())
-    key, made = await one.roster.add_key("acme", KeyPolicy())
-    async with running(other.roster, period_s=0.4):
-        await until(lambda: other.roster.keyring.complete and not refused(other, key))
-        await one.roster.revoke_key(made.id)
-        assert refused(one, key)
-        assert await until(lambda: refused(other, key)) < 1.0
+async def test_a_revoked_key_is_dead_on_every_replica_within_a_second(store: UnsteadyStore, tmp_path: Path) -> None:
+    async with unsteady_store(tmp_path) as opened_by_another_process:
+        one, other = Replica(store), Replica(opened_by_another_process)
+        await one.roster.add_team("acme", TeamPolicy())
+        key, made = await one.roster.add_key("acme", KeyPolicy())
+        async with running(other.roster, period_s=0.4):
+            await until(lambda: other.roster.keyring.complete and not refused(other, key))
+            await one.roster.revoke_key(made.id)
+            assert refused(one, key)
+            assert await until(lambda: refused(other, key)) < 1.0
 
 
 async def test_documents_are_only_read_when_they_changed(store: UnsteadyStore) -> None:
