@@ -113,8 +113,8 @@ def redis_fleet(folder: Path, wanted: Wanted) -> Iterator[Fleet]:
         config = folder / "gateway.yaml"
         config.write_text(wanted.config(f'redis: {{url: "{redis.url}"}}'))
         gateways = [_Gateway(config, folder / f"gateway{n}.log") for n in range(_GATEWAYS)]
-        stack.callback(lambda: [gateway.kill() for gateway in gateways])
         for gateway in gateways:
+            stack.callback(gateway.kill)
             gateway.wait()
         port = stack.enter_context(_nginx(folder, [gateway.port for gateway in gateways]))
         yield Fleet(

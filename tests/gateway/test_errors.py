@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InsufficientQuotaError, RateLimitError
 
 BRANCH = re.compile(r"^([| ]*)\+-- (\w+) +(?:([45]\d\d)  )?\S", re.MULTILINE)
 
@@ -14,6 +14,12 @@ def classes() -> dict[str, type[GatewayError]]:
     """All errors that the module holds, by name."""
     found = (value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, GatewayError))
     return {error.__name__: error for error in found}
+
+
+def made(kind: type[GatewayError], said: str) -> GatewayError:
+    """Return an error of the kind; some say when to come again too."""
+    more = {"retry_after_s": 7} if issubclass(kind, InsufficientQuotaError | RateLimitError) else {}
+    return kind(said, **more)
 
 
 def drawn() -> dict[str, tuple[str, int | None]]:
@@ -30,7 +36,7 @@ def drawn() -> dict[str, tuple[str, int | None]]:
 @pytest.mark.parametrize("kind", classes().values(), ids=classes().keys())
 def test_every_error_has_openais_shape(kind: type[GatewayError]) -> None:
     said = 'it broke:\n"why" – nobody knows'
-    found = json.loads(kind(said).body())
+    found = json.loads(made(kind, said).body())
     assert found == {"error": {"message": said, "type": kind.type, "param": kind.param, "code": kind.code}}
     assert 400 <= kind.status < 600
     assert kind.type
@@ -39,7 +45,7 @@ def test_every_error_has_openais_shape(kind: type[GatewayError]) -> None:
 
 @pytest.mark.parametrize("kind", classes().values(), ids=classes().keys())
 def test_every_error_is_one_event_of_a_stream(kind: type[GatewayError]) -> None:
-    error = kind("two\nlines\r\n\r\nand a third")
+    error = made(kind, "two\nlines\r\n\r\nand a third")
     event = error.sse_event()
     assert event.startswith(b"data: ")
     assert event.endswith(b"\n\n")
@@ -63,5 +69,8 @@ def test_a_code_tells_one_kind_of_error() -> None:
 
 @pytest.mark.parametrize("kind", classes().values(), ids=classes().keys())
 def test_whose_fault_it_is_shows_in_the_type(kind: type[GatewayError]) -> None:
-    own = {502: "upstream_error", 504: "upstream_error", 500: "gateway_error"}
-    assert kind.type == own.get(kind.status, "invalid_request_error")
+    own = {502: "upstream_error", 504: "upstream_error", 500: "gateway_error", 503: "gateway_error"}
+    limits = {"insufficient_quota": "insufficient_quota", "rate_limit_exceeded": "rate_limit_error"}
+    assert kind.type == (
+        limits[kind.code or ""] if kind.status == 429 else own.get(kind.status, "invalid_request_error")
+    )

@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
 from gateway.errors import UnknownUrlError
+from gateway.policies import Route
 from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
@@ -196,7 +198,8 @@ async def test_a_relayed_json_body_goes_where_its_model_is_served(upstream: Upst
             (body, (b"content-type", b"text/plain"), "main"),
             (larger, JSON, "main"),  # too large to be held for its model
         ):
-            await Call("POST", "/v1/embeddings", sent, header).by(line.pipeline.relay)
+            relay = partial(line.pipeline.relay, route=Route.EMBEDDINGS)
+            await Call("POST", "/v1/embeddings", sent, header).by(relay)
             assert upstream.last.body == sent
             assert line.records[-1].upstream == served
             assert upstream.last.get("authorization") == ("Bearer sk-second" if served == "second" else "")

@@ -74,7 +74,7 @@ def test_several_workers_serve_count_in_one_place_and_leave_nothing(upstream: Up
         found.process.send_signal(signal.SIGTERM)
         assert found.process.wait(20) == 0
     assert not any(map(alive, workers))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["gateway.yaml"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["gateway.db", "gateway.yaml"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

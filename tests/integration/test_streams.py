@@ -141,7 +141,7 @@ def test_usage_beside_choices_is_noted_and_stays(gateway: Gateway, upstream: Ups
 def test_an_upstream_without_usage_is_taken_as_it_is(gateway: Gateway, upstream: Upstream) -> None:
     reply = post_chat(gateway.url, chat_body(stream=True), "ignore-usage")
     assert reply.body == usual_stream().body
-    assert gateway.wait_logged(reply.get("x-gateway-request-id"))["usage"] is None
+    assert gateway.wait_logged(reply.get("x-gateway-request-id"))["usage_state"] == "estimated"
 
 
 def test_a_big_event_and_an_end_without_its_empty_line(gateway: Gateway, upstream: Upstream) -> None:
