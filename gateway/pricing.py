@@ -42,13 +42,21 @@ class PriceBook:
     def cost_nano(self, model: str | None, usage: Usage) -> int | None:
         """Return the cost in nano-USD, rounded up, so that sums are never below what is charged."""
         usd = self.cost(model, usage)
-        return None if usd is None else int((usd * _NANO).to_integral_value(ROUND_CEILING))
+        return None if usd is None else nano_of(usd)
+
+    def dearest_nano(self, model: str | None, prompt: int, completion: int) -> int | None:
+        """Return the most that so many tokens can cost in nano-USD: as if all of the prompt were written to a cache."""
+        found = self._found(model)
+        if found is None:
+            return None
+        written = prompt if found.writes_cost_more else 0
+        return nano_of(found.rates(Usage(prompt, completion, cache_written=written)))
 
     def _look_up(self, model: str | None) -> "_Priced | None":
         if not model:
             return None
         if (own := self._own.get(model)) is not None:
-            return _Priced(model, _own_rates(own))
+            return _Priced.at(model, _own_rates(own))
         probe = genai_prices.Usage(input_tokens=1)
         # By its name alone an embedding model of OpenAI's isn't known as theirs.
         maker = "openai" if model.startswith("text-embedding-") else None
@@ -57,7 +65,7 @@ class PriceBook:
                 found = genai_prices.calc_price(probe, model, **where)
             except (LookupError, ValueError):
                 continue
-            return _Priced(found.model.id, _rates(found.model_price))
+            return _Priced.at(found.model.id, _rates(found.model_price))
         return None
 
 
@@ -65,6 +73,11 @@ class PriceBook:
 class _Priced:
     name: str
     rates: Callable[[Usage], Decimal]
+    writes_cost_more: bool
+
+    @classmethod
+    def at(cls, name: str, rates: Callable[[Usage], Decimal]) -> "_Priced":
+        return cls(name, rates, rates(Usage(_MILLION, 0, cache_written=_MILLION)) > rates(Usage(_MILLION, 0)))
 
 
 def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:
@@ -121,6 +134,11 @@ def _of_cache(usage: Usage) -> tuple[int, int]:
     """Return the tokens read from a cache and written to one, which can't be more than the prompt has."""
     read = min(usage.cached, usage.prompt)
     return read, min(usage.cache_written, usage.prompt - read)
+
+
+def nano_of(usd: Decimal) -> int:
+    """Return dollars as nano-dollars, rounded up: sums are never below what is charged."""
+    return int((usd * _NANO).to_integral_value(ROUND_CEILING))
 
 
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:

@@ -3,13 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway import headers
 from gateway.budgets.admission import Admission, Application, Ticket
 from gateway.budgets.limits import Limit, Unit
-from gateway.budgets.settling import Settling, nano_of
+from gateway.budgets.settling import Settling
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.worst_case import WorstCase, worst_case
 from gateway.config import Settings
@@ -125,7 +125,7 @@ class Spending:
             id=trace.id, time=trace.arrived.timestamp(), team=caller.team, key=caller.key,
             user=asked.user if asked else "", model=model or "", upstream=trace.upstream or "", route=name_of(route),
             state=State.UNSETTLED, stream=bool(asked and asked.stream), input=worst.prompt, output=worst.completion,
-            cost_nano=_dearest(prices, model, worst) if prices else None,
+            cost_nano=prices.dearest_nano(model, worst.prompt, worst.completion) if prices else None,
         )  # fmt: skip
 
     def _said(self, team: str, limits: tuple[Limit, ...]) -> Headers:
@@ -142,12 +142,3 @@ class Spending:
     def _warned(self, team: str) -> Headers:
         waiting = self.warnings.get(team)
         return headers.budget_warning(waiting.popleft()) if waiting else []
-
-
-def _dearest(prices: PriceBook, model: str | None, worst: WorstCase) -> int | None:
-    """Return the most that the worst case can cost: where writing to a cache costs more, all of the prompt does."""
-    plain = prices.cost(model, worst.usage)
-    if plain is None:
-        return None
-    written = prices.cost(model, replace(worst.usage, cache_written=worst.prompt))
-    return nano_of(max(plain, written or plain))

@@ -116,3 +116,10 @@ def test_the_operators_own_price_comes_before_the_list() -> None:
     assert own.cost("house", usage) == Decimal("0.4") * 2 + Decimal("0.5") / 2 + Decimal("0.1") * 2 + 8
     assert own.canonical("house") == "house"
     assert own.cost("gpt-4o-mini", usage) == LOCAL.cost("gpt-4o-mini", usage)
+
+
+def test_the_most_that_tokens_can_cost_is_their_cost_or_that_of_writing_them_to_a_cache() -> None:
+    own = PriceBook("http://127.0.0.1:9900/v1", {"house": PriceSettings(input=2, output=8, cache_write=2.5)})
+    assert own.dearest_nano("house", 1000, 10) == 1000 * 2500 + 10 * 8000
+    assert LOCAL.dearest_nano("gpt-4o-mini", 1000, 10) == LOCAL.cost_nano("gpt-4o-mini", Usage(1000, 10))
+    assert LOCAL.dearest_nano("my-own-model", 1000, 10) is None
