@@ -133,7 +133,6 @@ class Trace:
         sent = Sent(
             out=self.asked is not None and not self.unsent,
             head=self.head is not None,
-            stream=bool(self.request and self.request.stream),
             client_gone=self.client_gone,
             worst=self.worst,
             counted=done.tokens[1] if done else None,

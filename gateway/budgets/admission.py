@@ -97,8 +97,15 @@ class Admission:
         self._standings.heard(team, answer.standings)
         if isinstance(answer, Refused):
             raise self._refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold])
-        self.open.setdefault(team, set()).add(application.id)
+        self._keep(team, application.id)
         return Ticket(application.id, team, limits, holds, answer.standings)
+
+    def let_go(self, team: str, identity: str) -> None:
+        """Renew the request's reservation no more."""
+        own = self.open.get(team, set())
+        own.discard(identity)
+        if not own:
+            self.open.pop(team, None)
 
     def _holds(self, application: Application) -> tuple[Hold, ...]:
         nano = application.entry.cost_nano
@@ -112,17 +119,22 @@ class Admission:
 
     def _without_store(self, application: Application, holds: tuple[Hold, ...]) -> Ticket:
         team, limits = application.caller.team, application.limits
+        self.outage.began(self._clock())
         if not self.outage.admits(team, limits, holds):
             raise StoreOutageError("The gateway cannot see what is left of this team's budget; please try again.")
+        self._keep(team, application.id)  # The store may have taken it, and only its answer got lost.
         return Ticket(application.id, team, limits, holds, local=True)
 
+    def _keep(self, team: str, identity: str) -> None:
+        self.open.setdefault(team, set()).add(identity)
+
     def _refusal(self, limit: Limit, hold: Hold, standing: Standing) -> GatewayError:
-        left = math.ceil(limit.stretch.until - self._clock()) if limit.stretch.until else None
+        left = max(1, math.ceil(limit.stretch.until - self._clock())) if limit.stretch.until else None
         if limit.budget is None:
             return RateLimitError(
                 f"Rate limit reached: {described(limit)}; used {standing.spent + standing.reserved:,}, "
                 f"requested {hold.amount:,}.",
-                max(1, left or 1),
+                left or 1,
             )
         return InsufficientQuotaError(_used_up(limit, hold, standing), left)
 

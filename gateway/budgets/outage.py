@@ -5,11 +5,11 @@ from typing import Literal
 
 from gateway.budgets.limits import Limit
 from gateway.budgets.standing import Standings
-from gateway.store.contract import Hold
+from gateway.store.contract import Charge, Hold
 
 
 class Outage:
-    """Counts by itself what requests spend that were let through without the store, until it is back."""
+    """Counts by itself what requests spend that were let through without the store, until the store has been told."""
 
     def __init__(self, policy: Literal["closed", "open"], replicas: int, standings: Standings) -> None:
         self._open = policy == "open"
@@ -19,15 +19,13 @@ class Outage:
         self._since: float | None = None
 
     def began(self, now: float) -> None:
-        """Note when the store was last heard of."""
+        """Note that the store is away, at `now` at the latest."""
         if self._since is None:
             self._since = now
 
     def over(self) -> None:
-        """Forget what was counted: from here on the store is asked again, and told what was spent meanwhile."""
-        if self._since is not None or self._taken:
-            self._since = None
-            self._taken.clear()
+        """Note that the store has answered: what others spent since then is not known the next time it is away."""
+        self._since = None
 
     def admits(self, team: str, limits: Sequence[Limit], holds: Sequence[Hold]) -> bool:
         """Take the holds from this replica's share of all the limits, or from none; return whether they fit."""
@@ -38,16 +36,24 @@ class Outage:
             self._taken.get(key, 0) + hold.amount <= self._share(team, limit)
             for key, limit, hold in zip(taken, limits, holds, strict=True)
         )
-        for key, hold in zip(taken, holds, strict=True) if fits else ():
-            self._taken[key] = self._taken.get(key, 0) + hold.amount
+        for hold in holds if fits else ():
+            self._take(team, hold.counter, hold.amount)
         return fits
 
     def gives_back(self, team: str, holds: Sequence[Hold], charged: Sequence[int]) -> None:
         """Put back what a request held and did not spend."""
         for hold, amount in zip(holds, charged, strict=True):
-            key = (team, hold.counter)
-            if key in self._taken:
-                self._taken[key] = max(0, self._taken[key] - hold.amount + amount)
+            self._take(team, hold.counter, amount - hold.amount)
+
+    def told(self, team: str, charges: Sequence[Charge]) -> None:
+        """Forget what the store knows of from here on."""
+        for charge in charges:
+            self._take(team, charge.counter, -charge.amount)
+
+    def _take(self, team: str, counter: str, amount: int) -> None:
+        taken = self._taken.pop((team, counter), 0) + amount
+        if taken > 0:
+            self._taken[team, counter] = taken
 
     def _share(self, team: str, limit: Limit) -> int:
         known = self._standings.of(team, limit)

@@ -1,8 +1,9 @@
 """What a request turned out to use, and how well that is known.
 
 An upstream's own usage counts wherever there is one. Without it: a reply that never came because of the upstream costs
-its prompt; a stream that ended early costs what was relayed of it; any other answer that the client did not wait for
-may have been produced whole, and costs the most it can have been: else leaving early would be a way round a budget.
+its prompt; a stream costs what was relayed of it, unless it is complete and nothing could be read in it; any other
+answer, also one that the client did not wait for, may have been produced whole, and costs the most it can have been:
+else leaving early would be a way round a budget.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ class Sent:
 
     out: bool
     head: bool
-    stream: bool
     client_gone: bool
     worst: WorstCase | None
     counted: int | None
@@ -51,7 +51,7 @@ def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
     prompt = min(worst.prompt, max(1, worst.prompt // _BYTES_A_TOKEN if sent.counted is None else sent.counted))
-    if sent.stream and sent.head:
+    if delivery.events is not None and not (delivery.completed and not delivery.relayed.events):
         found = estimated(prompt, delivery.relayed)
         return Usage(prompt, min(found.completion, worst.completion))
     if sent.client_gone or sent.head:

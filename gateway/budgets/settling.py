@@ -36,6 +36,7 @@ class Settling:
         self._standings = standings
         self._told = told
         self._waiting: deque[tuple[Ticket, Settlement]] = deque()
+        self._in_hand = 0
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -48,8 +49,7 @@ class Settling:
             self._admission.outage.gives_back(ticket.team, ticket.holds, [held.get(h.counter, 0) for h in ticket.holds])
         self._waiting.append((ticket, settlement))
         if len(self._waiting) > _MOST_WAITING:
-            self._waiting.popleft()
-            self._told.lost(1)
+            self._give_up(self._waiting.popleft()[0])
         self._some.set()
         self._idle.clear()
 
@@ -60,7 +60,9 @@ class Settling:
             self._some.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+                self._in_hand = len(batch)
                 failed = await self._settled(batch)
+                self._in_hand = 0
                 if failed:
                     self._waiting.extendleft(reversed(failed))
                     await asyncio.sleep(_PAUSE_S)
@@ -71,7 +73,7 @@ class Settling:
         try:
             await asyncio.wait_for(self._idle.wait(), _PATIENCE_S)
         except TimeoutError:
-            self._told.lost(len(self._waiting))
+            self._told.lost(len(self._waiting) + self._in_hand)
 
     async def _settled(self, batch: list[tuple[Ticket, Settlement]]) -> list[tuple[Ticket, Settlement]]:
         """Settle the batch, all at once; return what the store could not be told."""
@@ -81,14 +83,20 @@ class Settling:
             if isinstance(answer, StoreUnavailableError):
                 failed.append((ticket, settlement))
             elif isinstance(answer, BaseException):
-                self._told.lost(1)
+                self._give_up(ticket)
             else:
-                self._heard(ticket, answer)
+                self._heard(ticket, settlement, answer)
         return failed
 
-    def _heard(self, ticket: Ticket, settled: Settled) -> None:
-        if (own := self._admission.open.get(ticket.team)) is not None:
-            own.discard(ticket.id)
+    def _give_up(self, ticket: Ticket) -> None:
+        """Leave a settlement undone; its reservation, renewed no more, is charged when it expires."""
+        self._admission.let_go(ticket.team, ticket.id)
+        self._told.lost(1)
+
+    def _heard(self, ticket: Ticket, settlement: Settlement, settled: Settled) -> None:
+        self._admission.let_go(ticket.team, ticket.id)
+        if ticket.local:
+            self._admission.outage.told(ticket.team, settlement.charges)
         self._standings.heard(ticket.team, settled.standings)
         for passed in reached(ticket.team, ticket.limits, settled):
             self._told.reached(passed)

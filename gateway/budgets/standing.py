@@ -8,6 +8,11 @@ from gateway.budgets.limits import NANO, Limit, Unit
 from gateway.store.contract import Settled, Standing
 
 _MOST = 20_000  # counters that are remembered
+_RATES = {
+    Unit.REQUESTS: "requests per minute",
+    Unit.RATE_TOKENS: "tokens per minute",
+    Unit.CONCURRENT: "requests at the same time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Re
     by_counter = {limit.counter: limit for limit in limits}
     for before, after in zip(settled.before, settled.standings, strict=True):
         limit = by_counter.get(after.counter)
-        for percent in limit.budget.soft if limit and limit.budget else ():
+        for percent in sorted(set(limit.budget.soft)) if limit and limit.budget else ():
             if limit and before * 100 < percent * limit.most <= after.spent * 100:
                 yield Reached(team, limit, percent)
 
@@ -70,9 +75,9 @@ def described(limit: Limit) -> str:
     """Return a limit in words: "the $5.00 a month", "the 1,000 tokens a day of each user"."""
     budget = limit.budget
     if budget is None:
-        return f"{limit.most:,} {limit.unit.replace('_', ' ')}"
+        return f"{limit.most:,} {_RATES[limit.unit]}"
     each = "" if budget.per == "team" else f" of each {budget.per}"
-    period = "in total" if budget.period == "total" else f"a {budget.period}"
+    period = {"total": "in total", "hour": "an hour"}.get(budget.period, f"a {budget.period}")
     return f"the {amount(limit.unit, limit.most)} {period}{each}"
 
 

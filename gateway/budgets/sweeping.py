@@ -34,7 +34,7 @@ class Sweeper:
                     pruned = self.clock()
                     await self.store.prune(pruned - self.retention_days * _DAY_S)
             except StoreUnavailableError:
-                pass  # Said by the store's breaker already.
+                self.admission.outage.began(self.clock())  # Said by the store's breaker already.
             await asyncio.sleep(self.reservation_s / 3)
 
     async def sweep(self) -> None:
@@ -42,5 +42,7 @@ class Sweeper:
         own = {team: tuple(ids) for team, ids in self.admission.open.items() if ids}
         if own:
             await self.store.renew(own, self.clock() + self.reservation_s)
-        if lapsed := await self.store.expire(self.clock()):
+        lapsed = await self.store.expire(self.clock())
+        self.admission.outage.over()
+        if lapsed:
             self.expired(lapsed)
