@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
+from tests.gateway.store.servers import running_redis
 
 from benchmarks.http_clients import BODY
 from benchmarks.load import Load, generator, measure
 from benchmarks.processes import free_port, running
 from benchmarks.report import console
-from tests.gateway.store.servers import running_redis
 
 CONNECTIONS = (1, 16, 64)
 OFF, SQLITE, REDIS = "off", "SQLite", "Redis or Valkey"

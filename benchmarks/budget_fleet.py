@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.redis import RedisStore
-from gateway.store.sqlite import SqliteStore
 from tests.gateway.store.servers import running_redis
 
 from benchmarks.processes import ROOT, Server, free_port, running, wait_until
 from gateway.store.contract import Store
+from gateway.store.redis import RedisStore
+from gateway.store.sqlite import SqliteStore
 
 _GATEWAYS = 4
 _CONFIG = """
@@ -65,7 +65,7 @@ class Fleet:
     store: Store
     kill_one: Callable[[], None]
     restart_one: Callable[[], None]
-    pause_store: Callable[[int], None]
+    pause_store: Callable[[int], None] | None
 
 
 class _Gateway:
@@ -156,7 +156,7 @@ def sqlite_fleet(folder: Path, wanted: Wanted) -> Iterator[Fleet]:
             SqliteStore(file, "process"),
             lambda: _kill_worker(server.process.pid),
             lambda: None,  # uvicorn starts another worker by itself
-            lambda _: None,  # nothing that could be stopped apart from the gateway
+            None,  # nothing that could be stopped apart from the gateway
         )
 
 
