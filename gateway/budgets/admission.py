@@ -12,10 +12,13 @@ from gateway.budgets.standing import Standings, amount, described
 from gateway.budgets.worst_case import WorstCase
 from gateway.config import Settings
 from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
+from gateway.policies import TeamPolicy
 from gateway.pricing import PriceBook
 from gateway.store.contract import Hold, Refused, Reservation, Standing, Store, StoreUnavailableError
 from gateway.store.entries import Entry
 from gateway.teams.keys import Caller
+
+_MOST_KNOWN = 4096  # spenders whose limits are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,15 @@ class Ticket:
     local: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The limits of one spender by one policy, which are the same until the first of their periods ends."""
+
+    policy: TeamPolicy
+    until: float
+    limits: tuple[Limit, ...]
+
+
 class Admission:
     """Lets requests through, or refuses them; knows which reservations of this process are open."""
 
@@ -63,6 +75,7 @@ class Admission:
         self._standings = standings
         self._clock = clock
         self._calendar = Calendar()
+        self._known: dict[tuple[object, ...], _Known] = {}
         self.outage = Outage(settings.on_store_outage, settings.redis.replicas if settings.redis else 1, standings)
         self.open: dict[str, set[str]] = {}
 
@@ -70,9 +83,19 @@ class Admission:
         """Return the limits on which the caller's request counts."""
         if caller.policy.unlimited:
             return ()
+        now, key = self._clock(), (caller.team, caller.key, user, model, upstream)
+        known = self._known.get(key)
+        if known is None or known.policy is not caller.policy or now >= known.until:
+            known = self._known[key] = self._looked_up(caller, model, user, upstream, now)
+            if len(self._known) > _MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+        return known.limits
+
+    def _looked_up(self, caller: Caller, model: str | None, user: str, upstream: str, now: float) -> _Known:
         prices = self._prices.get(upstream)
         priced = (prices.canonical(model) if prices else None) or model or ""
-        return limits_of(caller.policy, Spender(caller.key, user, priced, model or ""), self._calendar, self._clock())
+        found = limits_of(caller.policy, Spender(caller.key, user, priced, model or ""), self._calendar, now)
+        return _Known(caller.policy, min((x.stretch.until for x in found if x.stretch.until), default=math.inf), found)
 
     async def admit(self, application: Application) -> Ticket:
         """Reserve the request's worst case on all its limits.

@@ -3,12 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 from gateway.budgets.admission import Admission, Ticket
-from gateway.budgets.limits import NANO, Limit, Unit
+from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.standing import Reached, Standings, reached
+from gateway.pricing import nano_of
 from gateway.record import RequestRecord
 from gateway.store.contract import Charge, Settled, Settlement, Store, StoreUnavailableError
 from gateway.store.entries import Entry, State
@@ -27,6 +29,9 @@ class Told:
     lost: Callable[[int], None]
 
 
+_Finished = tuple[Ticket, Settlement]
+
+
 class Settling:
     """Hands settlements to the store until each is made; nothing is lost on a clean stop."""
 
@@ -35,11 +40,9 @@ class Settling:
         self._admission = admission
         self._standings = standings
         self._told = told
-        self._waiting: deque[tuple[Ticket, Settlement]] = deque()
-        self._in_hand = 0
+        self._waiting: deque[_Finished] = deque()
         self._some = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._batches: set[asyncio.Task[None]] = set()
 
     def settle(self, ticket: Ticket, record: RequestRecord) -> None:
         """Take over a request that is finished; returns at once."""
@@ -51,42 +54,50 @@ class Settling:
         if len(self._waiting) > _MOST_WAITING:
             self._give_up(self._waiting.popleft()[0])
         self._some.set()
-        self._idle.clear()
 
     async def run(self) -> None:
-        """Settle what comes, for ever."""
+        """Settle what comes, for ever: all that a turn of the event loop finished goes to the store at once.
+
+        No batch waits for the one before: a caller's next request, which may need what this one frees, does not either.
+        """
         while True:
             await self._some.wait()
             self._some.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                self._in_hand = len(batch)
-                failed = await self._settled(batch)
-                self._in_hand = 0
-                if failed:
-                    self._waiting.extendleft(reversed(failed))
-                    await asyncio.sleep(_PAUSE_S)
-            self._idle.set()
+                task = asyncio.create_task(self._settle(batch))
+                self._batches.add(task)
+                task.add_done_callback(self._batches.discard)
 
     async def finish(self) -> None:
         """Wait until all that was taken over is settled, some seconds at most."""
-        try:
-            await asyncio.wait_for(self._idle.wait(), _PATIENCE_S)
-        except TimeoutError:
-            self._told.lost(len(self._waiting) + self._in_hand)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while self._waiting or self._batches:
+                    await asyncio.wait(self._batches or {asyncio.create_task(asyncio.sleep(0))})
+        # A batch that is still here waits for a store that is away.
+        self._told.lost(len(self._waiting) + len(self._batches))
 
-    async def _settled(self, batch: list[tuple[Ticket, Settlement]]) -> list[tuple[Ticket, Settlement]]:
-        """Settle the batch, all at once; return what the store could not be told."""
-        answers = await asyncio.gather(*(self._store.settle(own) for _, own in batch), return_exceptions=True)
-        failed = []
-        for (ticket, settlement), answer in zip(batch, answers, strict=True):
-            if isinstance(answer, StoreUnavailableError):
-                failed.append((ticket, settlement))
-            elif isinstance(answer, BaseException):
-                self._give_up(ticket)
-            else:
-                self._heard(ticket, settlement, answer)
-        return failed
+    async def _settle(self, batch: list[_Finished]) -> None:
+        """Settle the batch; while the store is away it waits, and comes again with whatever came meanwhile."""
+        try:
+            answers = await self._store.settle_all([own for _, own in batch])
+        except StoreUnavailableError:
+            await asyncio.sleep(_PAUSE_S)
+            self._waiting.extendleft(reversed(batch))
+            self._some.set()
+        except Exception:  # noqa: BLE001 - one of them cannot be done; the others can
+            await self._settle_each(batch)
+        else:
+            for (ticket, settlement), settled in zip(batch, answers, strict=True):
+                self._heard(ticket, settlement, settled)
+
+    async def _settle_each(self, batch: list[_Finished]) -> None:
+        if len(batch) == 1:
+            self._give_up(batch[0][0])
+            return
+        for one in batch:
+            await self._settle([one])
 
     def _give_up(self, ticket: Ticket) -> None:
         """Leave a settlement undone; its reservation, renewed no more, is charged when it expires."""
@@ -106,7 +117,7 @@ def charges(ticket: Ticket, record: RequestRecord) -> Iterator[Charge]:
     """Yield what the request is charged on each of its limits."""
     usage = record.usage
     tokens = usage.prompt + usage.completion if usage and record.state is not State.FREE else 0
-    nano = nano_of(record.cost.usd) or 0
+    nano = _nano(record.cost.usd) or 0
     for limit in ticket.limits:
         if limit.unit is not Unit.CONCURRENT:
             yield _charge(limit, nano, tokens)
@@ -116,9 +127,8 @@ def _charge(limit: Limit, nano: int, tokens: int) -> Charge:
     return Charge(limit.counter, limit.amount(nano, tokens), limit.stretch.until)
 
 
-def nano_of(usd: Decimal | None) -> int | None:
-    """Return dollars as nano-dollars, rounded up."""
-    return None if usd is None else int((usd * NANO).to_integral_value(ROUND_CEILING))
+def _nano(usd: Decimal | None) -> int | None:
+    return None if usd is None else nano_of(usd)
 
 
 def entry_of(record: RequestRecord) -> Entry:
@@ -146,8 +156,8 @@ def entry_of(record: RequestRecord) -> Entry:
         cache_written=usage.cache_written if usage else 0,
         output=usage.completion if usage else 0,
         reasoning=usage.reasoning if usage else 0,
-        cost_nano=nano_of(record.cost.usd),
-        saved_nano=nano_of(record.cost.saved_usd),
+        cost_nano=_nano(record.cost.usd),
+        saved_nano=_nano(record.cost.saved_usd),
         total_ms=stages.total,
         first_byte_ms=stages.first_byte,
         overhead_ms=stages.overhead,

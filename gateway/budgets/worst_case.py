@@ -31,6 +31,7 @@ _IMAGE_TOKENS = 5_500
 # Of this family an image counts 33 times as much (platform.openai.com/docs/guides/images-vision).
 _DEAR_IMAGES = ("gpt-4o-mini", 50_000)
 _IMAGE_DATA = "data:image/"
+_HUGE = 10**12  # more tokens than any answer has, and no more than a store's numbers can hold at any price
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
@@ -167,7 +168,7 @@ def _length(text: object) -> int:
 def _completion(asked: ApiRequest, route: Route, answer: int) -> int:
     if route is Route.EMBEDDINGS:
         return 0
-    return max(_output_asked(asked, route), default=answer) * asked.answers
+    return min(_HUGE, max(_output_asked(asked, route), default=answer) * asked.answers)
 
 
 def _output_asked(asked: ApiRequest, route: Route) -> Iterator[int]:

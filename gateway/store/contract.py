@@ -129,6 +129,9 @@ class Store(Protocol):
     async def settle(self, settlement: Settlement) -> Settled:
         """Settle a request; the same id again changes nothing."""
 
+    async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
+        """Settle several requests at once; as `settle`, of which each has its own answer."""
+
     async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
         """Let the reservations, ids by team, expire later; those that are gone are passed over."""
 

@@ -71,6 +71,10 @@ class SqliteStore:
         """Settle a request."""
         return await self._opened.writer.do(lambda batch: batch.settle(settlement))
 
+    async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
+        """Settle several requests."""
+        return await self._opened.writer.do(lambda batch: tuple(map(batch.settle, settlements)))
+
     async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
         """Let the reservations expire later."""
         await self._opened.writer.do(lambda batch: batch.renew(reservations, expires))
