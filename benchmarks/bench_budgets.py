@@ -33,6 +33,7 @@ LIMIT_USD = 0.9  # of 20,000 requests: a little less than they cost, so that it 
 EXPIRY_S = 5.0
 TEAM, KEY = "bench", "sk-benchmark-budgets"
 _PAUSE_S = 2.0
+_HEEDED_S = 0.25  # shorter, so that the outage is really run against
 
 
 @dataclass(slots=True)
@@ -78,6 +79,8 @@ async def client(url: str, numbers: Iterator[int], tally: Tally, seed: int) -> N
                 async with asyncio.timeout(leaves), session.post(url, data=orjson.dumps(body)) as reply:
                     await reply.read()
                     tally.count(str(reply.status))
+                if reply.status == 503:  # a real client would heed Retry-After, one second
+                    await asyncio.sleep(_HEEDED_S)
             except TimeoutError:
                 tally.count("left")
             except aiohttp.ClientError:
