@@ -107,7 +107,9 @@ class Spending:
 
     def settle(self, trace: Trace, record: RequestRecord) -> None:
         """Hand the finished request over; of a caller that nobody knows nothing is kept."""
-        if trace.ticket is not None and (self.settings.store.ledger == "on" or trace.ticket.limits):
+        # Also of one that was not let through: what the store answered may not have been heard.
+        limited = trace.caller is not None and not trace.caller.policy.unlimited
+        if trace.ticket is not None and (limited or self.settings.store.ledger == "on"):
             self.settling.settle(trace.ticket, record)
 
     def warn(self, reached: Reached) -> None:

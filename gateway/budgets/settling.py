@@ -16,7 +16,7 @@ from gateway.store.contract import Charge, Settled, Settlement, Store, StoreUnav
 from gateway.store.entries import Entry, State
 
 _PAUSE_S = 0.25  # before a store that is away is asked again
-_MOST_WAITING = 200_000  # settlements; beyond that the oldest are given up, and said to be lost
+_MOST_WAITING = 200_000  # settlements; those beyond that are given up, and said to be lost
 _BATCH = 512
 _PATIENCE_S = 10.0  # at the end, for a store that is away
 
@@ -41,6 +41,7 @@ class Settling:
         self._standings = standings
         self._told = told
         self._waiting: deque[_Finished] = deque()
+        self._unsettled = 0  # in `_waiting` or in a batch
         self._some = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
 
@@ -50,9 +51,11 @@ class Settling:
         if ticket.local:
             held = {charge.counter: charge.amount for charge in settlement.charges}
             self._admission.outage.gives_back(ticket.team, ticket.holds, [held.get(h.counter, 0) for h in ticket.holds])
+        self._unsettled += 1
+        if self._unsettled > _MOST_WAITING:
+            self._give_up(ticket)
+            return
         self._waiting.append((ticket, settlement))
-        if len(self._waiting) > _MOST_WAITING:
-            self._give_up(self._waiting.popleft()[0])
         self._some.set()
 
     async def run(self) -> None:
@@ -75,8 +78,8 @@ class Settling:
             async with asyncio.timeout(_PATIENCE_S):
                 while self._waiting or self._batches:
                     await asyncio.wait(self._batches or {asyncio.create_task(asyncio.sleep(0))})
-        # A batch that is still here waits for a store that is away.
-        self._told.lost(len(self._waiting) + len(self._batches))
+        # What is still here waits for a store that is away.
+        self._told.lost(self._unsettled)
 
     async def _settle(self, batch: list[_Finished]) -> None:
         """Settle the batch; while the store is away it waits, and comes again with whatever came meanwhile."""
@@ -101,10 +104,12 @@ class Settling:
 
     def _give_up(self, ticket: Ticket) -> None:
         """Leave a settlement undone; its reservation, renewed no more, is charged when it expires."""
+        self._unsettled -= 1
         self._admission.let_go(ticket.team, ticket.id)
         self._told.lost(1)
 
     def _heard(self, ticket: Ticket, settlement: Settlement, settled: Settled) -> None:
+        self._unsettled -= 1
         self._admission.let_go(ticket.team, ticket.id)
         if ticket.local:
             self._admission.outage.told(ticket.team, settlement.charges)

@@ -249,6 +249,11 @@ async def test_answers_multiply(asked: dict[str, Any], answers: int) -> None:
     assert (await worst(asked, Route.COMPLETIONS)).completion == 1000 * answers
 
 
+async def test_no_answer_is_too_large_to_be_counted() -> None:
+    asked = {"max_tokens": 10**11, "n": 10**11, "prompt": ["a"] * 100}
+    assert (await worst(asked, Route.COMPLETIONS)).completion == 10**12
+
+
 def test_as_usage() -> None:
     assert WorstCase(3, 4).usage == Usage(3, 4)
     assert WorstCase(3, 4).tokens == 7
