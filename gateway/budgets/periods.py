@@ -1,5 +1,6 @@
 """Calendar periods in a time zone."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -38,7 +39,7 @@ class Calendar:
 def _stretch(period: Period, zone: ZoneInfo, now: float) -> Stretch:
     if period == "total":
         return Stretch("total", 0.0, None)
-    here = datetime.fromtimestamp(now, zone)
+    here = datetime.fromtimestamp(math.floor(now), zone)  # as it is, it would round up to the next period's begin
     if period in ("minute", "hour"):
         return _by_the_clock(60 if period == "minute" else 3600, here)
     start = _start(period, here)

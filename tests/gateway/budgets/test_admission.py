@@ -61,6 +61,16 @@ async def test_a_dated_model_is_held_to_its_models_budget(tmp_path: Path) -> Non
             assert at.admission.limits(who, "o3", "", "main") != names[0]
 
 
+async def test_another_policy_counts_from_the_next_request_on(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        before, after = (caller(budget={"tokens": most, "period": "day"}) for most in (9, 8))
+        found = [at.admission.limits(who, MODEL, "", "main")[0] for who in (before, before, after)]
+        assert [limit.most for limit in found] == [9, 9, 8]
+        assert len({limit.counter for limit in found}) == 1
+        at.clock.now += UNTIL_MIDNIGHT
+        assert at.admission.limits(after, MODEL, "", "main")[0].counter != found[0].counter
+
+
 async def test_of_an_upstream_without_prices_models_are_called_as_they_are_asked_for(tmp_path: Path) -> None:
     who = caller(budget={"tokens": 9, "per": "model"})
     async with desk(tmp_path) as at:
