@@ -14,7 +14,13 @@ WITHOUT_SOURCE = {
     "tests/gateway/windowing/test_shared_cases.py": "windows of real requests, where the machine has them",
 }
 # Each package with a map, and the packages below it whose modules that map names too.
-MAPS = {"gateway": ("gateway/api",), "gateway/teams": (), "gateway/windowing": (), "retrieval": ()}
+MAPS = {
+    "gateway": ("gateway/api",),
+    "gateway/budgets": (),
+    "gateway/teams": (),
+    "gateway/windowing": (),
+    "retrieval": (),
+}
 
 
 def sources() -> list[Path]:

@@ -1,7 +1,8 @@
 import pytest
 
 from gateway.config import WindowingSettings
-from gateway.windowing.decide import decide
+from gateway.policies import TeamWindowing
+from gateway.windowing.decide import decide, policy_of, settings_for
 from gateway.windowing.types import Decision, Reason
 
 SETTINGS = WindowingSettings(trigger_tokens=100, window_tokens=1000, min_window_tokens=500, max_window_tokens=4000)
@@ -37,3 +38,35 @@ def test_shadow_is_windowed_too() -> None:
     plan = decide(WindowingSettings(mode="shadow", trigger_tokens=10), BIG, False, None, None)
     assert plan.decision is Decision.SHADOW
     assert plan.policy is not None
+
+
+def test_without_wishes_a_team_has_what_all_have() -> None:
+    assert settings_for(SETTINGS, TeamWindowing(), None) is SETTINGS
+
+
+def test_a_team_has_what_was_decided_for_it_and_the_rest_as_all() -> None:
+    found = settings_for(SETTINGS, TeamWindowing(mode="shadow", window_tokens=700, target_confidence=0.9), None)
+    changed = {"mode": "shadow", "window_tokens": 700, "target_confidence": 0.9}
+    assert found == SETTINGS.model_copy(update=changed)
+
+
+@pytest.mark.parametrize(
+    ("team", "widest", "sizes"),
+    [
+        (TeamWindowing(), 5000, (500, 1000, 4000)),
+        (TeamWindowing(), 2000, (500, 1000, 2000)),
+        (TeamWindowing(), 700, (500, 700, 700)),
+        (TeamWindowing(), 100, (100, 100, 100)),
+        (TeamWindowing(max_window_tokens=900), None, (500, 900, 900)),
+        (TeamWindowing(max_window_tokens=900), 800, (500, 800, 800)),
+        (TeamWindowing(max_window_tokens=800), 900, (500, 800, 800)),
+        (TeamWindowing(min_window_tokens=6000), None, (4000, 1000, 4000)),
+    ],
+)
+def test_no_window_is_wider_than_budgets_allow(
+    team: TeamWindowing, widest: int | None, sizes: tuple[int, int, int]
+) -> None:
+    found = settings_for(SETTINGS, team, widest)
+    assert (found.min_window_tokens, found.window_tokens, found.max_window_tokens) == sizes
+    asked = policy_of(found, "100000")
+    assert asked.window_tokens == found.max_window_tokens, "whatever size the caller names"
