@@ -72,8 +72,12 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 0) -> sqlite3
     """Connect to the file, transactions by hand; the connection goes to one thread after the other."""
     address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
     db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1e3)
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute("PRAGMA synchronous = NORMAL")
+    try:
+        patiently(lambda: db.execute("PRAGMA wal_autocheckpoint = 0"))
+        patiently(lambda: db.execute("PRAGMA synchronous = NORMAL"))
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 
@@ -118,9 +122,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
 
 def _check(db: sqlite3.Connection, path: Path) -> int:
     """Return the version of the file's tables, 0 for none."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    # In one statement: another process may be making the tables.
+    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+    version: int
+    version, tables = db.execute(query).fetchone()
     if version > VERSION:
         raise StoreFileError(f"{path}: written by a newer release (its tables are version {version}, not {VERSION})")
-    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if version == 0 and tables:
         raise StoreFileError(f"{path}: another program's database")
     return version

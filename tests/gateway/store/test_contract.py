@@ -1,0 +1,449 @@
+"""Sentence by sentence, what a store promises; on each store."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from gateway.store.contract import Charge, Granted, Hold, Kind, Refused, Settled, Settlement, Standing, Store
+from gateway.store.entries import Group, Span, State, Usages
+from tests.gateway.store.cases import ALWAYS, NOW, TEAM, entry, hold, ledger, reservation, settlement, state
+
+
+async def test_all_holds_are_taken_and_the_standings_are_in_their_order(store: Store) -> None:
+    await store.settle(settlement("r0", ("tokens", 3)))
+    granted = await store.reserve(reservation("r1", hold("usd", 10), hold("tokens", 20)))
+    assert granted == Granted((Standing("usd", 0, 10), Standing("tokens", 3, 20)))
+    assert await state(store, "tokens") == (3, 20)
+
+
+async def test_what_does_not_fit_takes_nothing_and_the_first_such_hold_is_told(store: Store) -> None:
+    await store.reserve(reservation("r0", hold("b", 95), hold("c", 95)))
+    refused = await store.reserve(reservation("r1", hold("a", 10), hold("b", 6), hold("c", 6)))
+    assert refused == Refused(1, (Standing("a", 0, 0), Standing("b", 0, 95), Standing("c", 0, 95)))
+    assert [await state(store, counter) for counter in "abc"] == [(0, 0), (0, 95), (0, 95)]
+
+
+async def test_a_hold_that_reaches_the_limit_fits_and_one_more_does_not(store: Store) -> None:
+    await store.settle(settlement("r0", ("usd", 40)))
+    await store.reserve(reservation("r1", hold(amount=50)))
+    assert isinstance(await store.reserve(reservation("r2", hold(amount=11))), Refused)
+    assert await store.reserve(reservation("r2", hold(amount=10))) == Granted((Standing("usd", 40, 60),))
+    assert isinstance(await store.reserve(reservation("r3", hold(amount=1))), Refused)
+
+
+async def test_of_a_counter_over_its_limit_not_even_nothing_can_be_held(store: Store) -> None:
+    await store.settle(settlement("r0", ("usd", 101)))
+    assert isinstance(await store.reserve(reservation("r1", hold(amount=0))), Refused)
+    assert isinstance(await store.reserve(reservation("r1", hold(amount=0, limit=101))), Granted)
+
+
+async def test_two_holds_of_one_counter_must_fit_together(store: Store) -> None:
+    refused = await store.reserve(reservation("r1", hold(amount=60), hold(amount=60)))
+    assert refused == Refused(1, (Standing("usd", 0, 0), Standing("usd", 0, 0)))
+    granted = await store.reserve(reservation("r1", hold(amount=60), hold(amount=40)))
+    assert granted == Granted((Standing("usd", 0, 100), Standing("usd", 0, 100)))
+    await store.settle(settlement("r1"))
+    assert await state(store) == (0, 0)
+
+
+async def test_a_reservation_may_hold_nothing(store: Store) -> None:
+    assert await store.reserve(reservation("r1")) == Granted(())
+    assert (await store.expire(NOW + 61))[0].state is State.UNSETTLED
+
+
+async def test_large_amounts_are_exact(store: Store) -> None:
+    large = 9_000_000_000_000_001  # nano-USD; not a number of 53 bits, as Lua's are
+    await store.settle(settlement("r0", ("usd", large)))
+    assert await store.reserve(reservation("r1", hold(amount=1, limit=large))) == Refused(
+        0, (Standing("usd", large, 0),)
+    )
+    assert await store.reserve(reservation("r1", hold(amount=1, limit=large + 1))) == Granted(
+        (Standing("usd", large, 1),)
+    )
+
+
+async def test_the_same_reservation_again_is_granted_and_takes_nothing(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=60)))
+    assert await store.reserve(reservation("r1", hold(amount=60))) == Granted((Standing("usd", 0, 60),))
+    assert await state(store) == (0, 60)
+
+
+async def test_a_reservation_that_was_settled_is_granted_and_takes_nothing(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=60)))
+    await store.settle(settlement("r1", ("usd", 7)))
+    assert await store.reserve(reservation("r1", hold(amount=60))) == Granted((Standing("usd", 7, 0),))
+    assert await state(store) == (7, 0)
+
+
+async def test_a_reservation_that_expired_is_granted_and_takes_nothing(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=60)))
+    await store.expire(NOW + 61)
+    assert await store.reserve(reservation("r1", hold(amount=60))) == Granted((Standing("usd", 60, 0),))
+    assert await store.expire(NOW + 999) == ()
+
+
+async def test_one_that_was_refused_may_be_asked_for_again(store: Store) -> None:
+    await store.reserve(reservation("r0", hold(amount=60)))
+    assert isinstance(await store.reserve(reservation("r1", hold(amount=60))), Refused)
+    await store.settle(settlement("r0"))
+    assert await store.reserve(reservation("r1", hold(amount=60))) == Granted((Standing("usd", 0, 60),))
+
+
+async def test_a_settlement_frees_charges_and_writes_the_entry(store: Store) -> None:
+    await store.settle(settlement("r0", ("usd", 3)))
+    await store.reserve(reservation("r1", hold("usd", 50), hold("tokens", 20)))
+    settled = await store.settle(settlement("r1", ("usd", 31), ("tokens", 9), status=200))
+    assert settled == Settled(True, (3, 0), (Standing("usd", 34, 0), Standing("tokens", 9, 0)))
+    assert (await ledger(store))[1] == entry("r1", status=200)
+    assert await store.unsettled() == ()
+
+
+async def test_counters_held_but_not_charged_are_freed(store: Store) -> None:
+    await store.reserve(reservation("r1", hold("usd", 50), hold("requests", 1)))
+    assert (await store.settle(settlement("r1", ("usd", 5)))).standings == (Standing("usd", 5, 0),)
+    assert await state(store, "requests") == (0, 0)
+
+
+async def test_a_settlement_may_charge_more_than_was_held(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=50)))
+    assert (await store.settle(settlement("r1", ("usd", 500)))).standings == (Standing("usd", 500, 0),)
+
+
+async def test_the_same_settlement_again_changes_nothing(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=50)))
+    await store.settle(settlement("r1", ("usd", 5), output=1))
+    again = await store.settle(settlement("r1", ("usd", 6), output=2))
+    assert again == Settled(applied=False, before=(), standings=())
+    assert await state(store) == (5, 0)
+    assert [found.output for found in await ledger(store)] == [1]
+
+
+async def test_without_a_reservation_charges_and_entry_are_made_all_the_same(store: Store) -> None:
+    settled = await store.settle(settlement("r1", ("usd", 5)))
+    assert settled == Settled(True, (0,), (Standing("usd", 5, 0),))
+    assert await ledger(store) == [entry("r1")]
+    assert not (await store.settle(settlement("r1", ("usd", 5)))).applied
+
+
+async def test_what_expires_is_charged_as_lapsed_and_its_entry_is_unsettled(store: Store) -> None:
+    await store.reserve(reservation("r1", hold("usd", 50, lapsed=30), hold("requests", 1, lapsed=0), model="m"))
+    (lapsed,) = await store.expire(NOW + 60)
+    assert lapsed == entry("r1", model="m", state=State.UNSETTLED)
+    assert await store.unsettled() == (lapsed,)
+    assert await ledger(store) == [lapsed]
+    assert [await state(store, counter) for counter in ("usd", "requests")] == [(30, 0), (0, 0)]
+
+
+async def test_what_has_not_expired_stays(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(), expires=NOW + 60))
+    await store.reserve(reservation("r2", hold(), expires=NOW + 61))
+    assert [lapsed.id for lapsed in await store.expire(NOW + 60)] == ["r1"]
+    assert await store.expire(NOW + 60) == ()
+    assert await state(store) == (10, 10)
+
+
+async def test_many_expire_at_once(store: Store) -> None:
+    many = [f"r{number}" for number in range(1200)]
+    await asyncio.gather(*(store.reserve(reservation(id_, hold(amount=1, limit=9999))) for id_ in many))
+    assert {lapsed.id for lapsed in await store.expire(NOW + 60)} == set(many)
+    assert await state(store) == (1200, 0)
+
+
+async def test_a_late_settlement_takes_back_what_was_charged_and_replaces_the_entry(store: Store) -> None:
+    await store.settle(settlement("r0", ("usd", 7)))
+    await store.reserve(reservation("r1", hold("usd", 50), hold("requests", 1)))
+    await store.expire(NOW + 60)
+    settled = await store.settle(settlement("r1", ("usd", 5), state=State.CORRECTED))
+    assert settled == Settled(True, (57,), (Standing("usd", 12, 0),))
+    assert await state(store, "requests") == (0, 0)
+    assert await store.unsettled() == ()
+    assert {found.id: found.state for found in await ledger(store)} == {"r0": State.SETTLED, "r1": State.CORRECTED}
+    assert not (await store.settle(settlement("r1", ("usd", 5)))).applied
+
+
+async def test_renewed_reservations_expire_later(store: Store) -> None:
+    for id_ in ("r1", "r2", "r3"):
+        await store.reserve(reservation(id_, hold()))
+    await store.reserve(reservation("r1", hold(), team="other"))
+    await store.renew({TEAM: ["r1", "r2"], "other": ["r1"]}, NOW + 120)
+    assert [lapsed.id for lapsed in await store.expire(NOW + 119)] == ["r3"]
+    assert {(lapsed.team, lapsed.id) for lapsed in await store.expire(NOW + 120)} == {
+        (TEAM, "r1"), (TEAM, "r2"), ("other", "r1"),
+    }  # fmt: skip
+
+
+async def test_renewing_passes_over_those_that_are_gone(store: Store) -> None:
+    await store.reserve(reservation("r1", hold()))
+    await store.reserve(reservation("r2", hold()))
+    await store.settle(settlement("r1"))
+    await store.renew({TEAM: ["r1", "r2", "never"], "nobody": ["r2"]}, NOW + 120)
+    assert await store.expire(NOW + 119) == ()
+    assert await state(store) == (0, 10)
+
+
+async def test_counters_and_ids_are_a_team_s_own(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=90)))
+    assert isinstance(await store.reserve(reservation("r1", hold(amount=90), team="other")), Granted)
+    await store.settle(settlement("r1", ("usd", 1), team="other"))
+    assert (await state(store), await state(store, team="other")) == ((0, 90), (1, 0))
+
+
+async def test_names_may_hold_anything(store: Store) -> None:
+    team, counter, id_ = "a{b}:c é\n", "usd:{key}:'x\" *?[]", "req {1}:\t"
+    await store.reserve(reservation(id_, hold(counter), team=team))
+    assert await state(store, counter, team) == (0, 10)
+    assert [found.id for found in await store.expire(NOW + 60)] == [id_]
+    assert (await store.settle(settlement(id_, (counter, 1), team=team))).applied
+    assert [found.team for found in await ledger(store, team=team)] == [team]
+
+
+async def test_standings_are_in_the_order_asked_for_and_an_unused_counter_is_at_0(store: Store) -> None:
+    await store.settle(settlement("r1", ("usd", 5)))
+    assert await store.standings(TEAM, ["never", "usd"]) == (Standing("never", 0, 0), Standing("usd", 5, 0))
+    assert await store.standings(TEAM, []) == ()
+
+
+async def test_concurrent_reservations_never_pass_the_limit(store: Store) -> None:
+    asked = [store.reserve(reservation(f"r{number}", hold(amount=7), hold("all", 7, 9999))) for number in range(50)]
+    outcomes = await asyncio.gather(*asked)
+    assert sum(isinstance(outcome, Granted) for outcome in outcomes) == 14
+    assert [await state(store, counter) for counter in ("usd", "all")] == [(0, 98), (0, 98)]
+
+
+async def test_concurrent_settlements_of_one_request_are_applied_once(store: Store) -> None:
+    await store.reserve(reservation("r1", hold()))
+    outcomes = await asyncio.gather(*(store.settle(settlement("r1", ("usd", 3))) for _ in range(20)))
+    assert sum(outcome.applied for outcome in outcomes) == 1
+    assert await state(store) == (3, 0)
+
+
+async def test_unsettled_entries_are_oldest_first_and_of_a_team_where_one_is_named(store: Store) -> None:
+    for id_, team, at in (("r1", TEAM, NOW + 2), ("r2", TEAM, NOW + 1), ("r3", "other", NOW)):
+        await store.reserve(reservation(id_, team=team, time=at))
+    await store.expire(NOW + 60)
+    assert [found.id for found in await store.unsettled()] == ["r3", "r2", "r1"]
+    assert [found.id for found in await store.unsettled(TEAM)] == ["r2", "r1"]
+
+
+async def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
+    full = entry(
+        "r1",
+        time=NOW + 0.123456,
+        key="k",
+        user="ü",
+        model="429",
+        upstream="u",
+        route="chat",
+        state=State.ESTIMATED,
+        status=502,
+        error="upstream_timeout",
+        decision="applied",
+        reason="relevance",
+        stream=True,
+        tokens_original=9000,
+        tokens_forwarded=2000,
+        input=1990,
+        cached=1024,
+        cache_written=1,
+        output=77,
+        reasoning=5,
+        cost_nano=123_456_789_012,
+        saved_nano=-3,
+        total_ms=12.5,
+        first_byte_ms=3.25,
+        overhead_ms=0.125,
+    )
+    await store.settle(Settlement("r1", TEAM, (), full))
+    await store.settle(settlement("r2", time=NOW + 1))
+    assert await ledger(store) == [full, entry("r2", time=NOW + 1)]
+    assert (await ledger(store))[0].stream is True
+
+
+async def test_an_entry_that_expired_comes_back_as_it_was_reserved(store: Store) -> None:
+    known: dict[str, Any] = {
+        "model": "m",
+        "stream": True,
+        "tokens_original": 7,
+        "cost_nano": 5,
+        "first_byte_ms": None,
+        "total_ms": 1.5,
+    }
+    await store.reserve(reservation("r1", hold(), **known))
+    await store.expire(NOW + 60)
+    assert await ledger(store) == [entry("r1", state=State.UNSETTLED, **known)]
+
+
+async def test_entries_are_those_of_the_span_oldest_first(store: Store) -> None:
+    for id_, at in (("r4", 30.0), ("r1", 9.999), ("r3", 29.999), ("r2", 10.0)):
+        await store.settle(settlement(id_, time=NOW + at))
+    assert [found.id for found in await ledger(store, Span(NOW + 10, NOW + 30))] == ["r2", "r3"]
+    assert [found.id for found in await ledger(store)] == ["r1", "r2", "r3", "r4"]
+
+
+async def test_entries_of_one_team(store: Store) -> None:
+    await store.settle(settlement("r1"))
+    await store.settle(settlement("r1", team="other"))
+    assert [found.team for found in await ledger(store, team="other")] == ["other"]
+    assert await ledger(store, team="nobody") == []
+
+
+async def test_more_entries_than_are_read_at_once_come_once_each(store: Store) -> None:
+    # Several of each moment: where reading goes on is not told by the time alone.
+    made = [(f"r{number}", TEAM if number % 3 else "other", NOW + number // 40) for number in range(1300)]
+    await asyncio.gather(*(store.settle(settlement(id_, team=team, time=at)) for id_, team, at in made))
+    found = await ledger(store)
+    assert sorted(each.id for each in found) == sorted(id_ for id_, _, _ in made)
+    assert [each.time for each in found] == sorted(each.time for each in found)
+    assert len(await ledger(store, team=TEAM)) == 866
+
+
+async def _used(store: Store) -> None:
+    """Write a ledger in which each sum can be told from the others."""
+    for made in (
+        settlement("r1", status=200, model="a", decision="applied", tokens_original=1000, tokens_forwarded=200,
+                   input=210, cached=100, cache_written=50, output=20, reasoning=5, cost_nano=7000, saved_nano=3000,
+                   total_ms=100.0, first_byte_ms=30.0, overhead_ms=2.0),
+        settlement("r2", status=200, model="b", decision="off", tokens_original=300, input=310, output=1,
+                   state=State.ESTIMATED, cost_nano=500, total_ms=50.0, overhead_ms=1.0),
+        settlement("r3", status=429, model="a", state=State.FREE, cost_nano=0, total_ms=1.0),
+        settlement("r4", status=503, model="a", state=State.FREE, total_ms=4.0, time=NOW + 86400),
+        settlement("r5", status=500, team="other", model="a", total_ms=8.0),
+    ):  # fmt: skip
+        await store.settle(made)
+    await store.reserve(reservation("r6", input=64, model="b"))
+    await store.expire(NOW + 60)
+
+
+async def test_usage_sums_the_entries(store: Store) -> None:
+    await _used(store)
+    assert await store.usage(ALWAYS, (), TEAM) == (
+        Usages(
+            (), requests=5, windowed=1, tokens_original=1000, tokens_forwarded=200, input=584, cached=100,
+            cache_written=50, output=21, reasoning=5, priced=3, cost_nano=7500, saved_nano=3000, refused=1, failed=1,
+            estimated=1, unsettled=1, total_ms=155.0, overhead_ms=3.0, first_bytes=1, first_byte_ms=30.0,
+            slowest_ms=100.0,
+        ),
+    )  # fmt: skip
+
+
+async def test_usage_by_several_groups_is_in_their_order(store: Store) -> None:
+    await _used(store)
+    rows = await store.usage(ALWAYS, (Group.MODEL, Group.TEAM))
+    assert [(row.group, row.requests) for row in rows] == [(("a", TEAM), 3), (("a", "other"), 1), (("b", TEAM), 2)]
+    rows = await store.usage(ALWAYS, (Group.TEAM, Group.MODEL))
+    assert [row.group for row in rows] == [(TEAM, "a"), (TEAM, "b"), ("other", "a")]
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        (Group.TEAM, [TEAM, "other"]),
+        (Group.MODEL, ["a", "b"]),
+        (Group.STATE, ["estimated", "free", "settled", "unsettled"]),
+        (Group.STATUS, ["0", "200", "429", "500", "503"]),
+        (Group.DAY, ["2033-05-18", "2033-05-19"]),
+        (Group.HOUR, ["2033-05-18T03:00", "2033-05-19T03:00"]),
+        (Group.KEY, [""]),
+        (Group.USER, [""]),
+        (Group.UPSTREAM, [""]),
+        (Group.ROUTE, [""]),
+        (Group.REASON, [""]),
+    ],
+)
+async def test_the_values_of_a_group_are_text(store: Store, group: Group, values: list[str]) -> None:
+    await _used(store)
+    rows = await store.usage(ALWAYS, (group,))
+    assert [row.group for row in rows] == [(value,) for value in values]
+    assert sum(row.requests for row in rows) == 6
+
+
+async def test_the_last_moment_of_an_hour_belongs_to_it(store: Store) -> None:
+    await store.settle(settlement("r1", time=1_999_987_199.9999))  # 2033-05-17T23:59:59.9999
+    (row,) = await store.usage(ALWAYS, (Group.DAY, Group.HOUR))
+    assert row.group == ("2033-05-17", "2033-05-17T23:00")
+
+
+async def test_usage_is_of_the_span_and_nothing_has_no_row(store: Store) -> None:
+    await _used(store)
+    assert [row.requests for row in await store.usage(Span(NOW, NOW + 1), ())] == [5]
+    assert [row.requests for row in await store.usage(Span(NOW + 1, NOW + 86401), ())] == [1]
+    assert await store.usage(Span(0, NOW), ()) == ()
+    assert await store.usage(Span(0, NOW), (Group.TEAM,)) == ()
+
+
+async def test_a_late_settlement_replaces_what_usage_sums(store: Store) -> None:
+    await store.reserve(reservation("r1", input=64, cost_nano=640))
+    await store.expire(NOW + 60)
+    await store.settle(settlement("r1", input=3, cost_nano=30))
+    (row,) = await store.usage(ALWAYS, ())
+    assert (row.requests, row.input, row.cost_nano, row.unsettled) == (1, 3, 30, 0)
+
+
+async def test_old_entries_are_forgotten_but_unsettled_ones_are_not(store: Store) -> None:
+    old = NOW - 86400 * 100
+    for number in range(600):
+        await store.settle(settlement(f"old{number}", time=old + number))
+    await store.settle(settlement("new", time=NOW))
+    await store.reserve(reservation("lost", hold(), time=old - 1, expires=old))
+    await store.expire(NOW)
+    assert await store.prune(NOW - 86400) == 600
+    assert {found.id for found in await ledger(store)} == {"lost", "new"}
+    assert [found.id for found in await store.unsettled()] == ["lost"]
+    assert await store.prune(NOW - 86400) == 0
+    await store.settle(settlement("lost", time=old - 1))
+    assert await store.prune(NOW - 86400) == 1
+
+
+async def test_counters_that_ended_are_forgotten_and_others_kept(store: Store) -> None:
+    past, future = time.time() - 86400, time.time() + 86400
+    charges = (Charge("ended", 1, past), Charge("runs", 2, future), Charge("total", 3, None))
+    await store.settle(Settlement("r1", TEAM, charges, entry("r1")))
+    await store.reserve(reservation("r2", Hold("held", 4, 100, 4, future)))
+    await store.prune(time.time())
+    assert [spent for spent, _ in [await state(store, counter) for counter in ("ended", "runs", "total")]] == [0, 2, 3]
+    assert await state(store, "held") == (0, 4)
+
+
+async def test_documents_are_kept_by_kind_and_name(store: Store) -> None:
+    await store.put(Kind.TEAM, "acme", b"{}")
+    await store.put(Kind.KEY, "acme", b"\x00\xff")
+    await store.put(Kind.TEAM, "other", b"")
+    assert await store.documents(Kind.TEAM) == {"acme": b"{}", "other": b""}
+    assert await store.documents(Kind.KEY) == {"acme": b"\x00\xff"}
+
+
+async def test_a_document_is_replaced_and_removed(store: Store) -> None:
+    await store.put(Kind.TEAM, "acme", b"1")
+    await store.put(Kind.TEAM, "acme", b"2")
+    assert await store.documents(Kind.TEAM) == {"acme": b"2"}
+    await store.put(Kind.TEAM, "acme", None)
+    await store.put(Kind.TEAM, "never", None)
+    assert await store.documents(Kind.TEAM) == {}
+
+
+async def test_the_version_changes_with_documents_and_with_nothing_else(store: Store) -> None:
+    versions = [await store.version()]
+    for document in (b"1", b"2", None):
+        await store.put(Kind.KEY, "k", document)
+        versions.append(await store.version())
+    assert len(set(versions)) == 4
+    await store.settle(settlement("r1", ("usd", 1)))
+    assert await store.version() == versions[-1]
+
+
+async def test_closing_finishes_what_was_handed_in(store: Store) -> None:
+    asked = [asyncio.create_task(store.settle(settlement(f"r{number}", ("usd", 1)))) for number in range(100)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [settled.applied for settled in await asyncio.gather(*asked)] == [True] * 100
+
+
+async def test_a_caller_that_is_cancelled_harms_no_other(store: Store) -> None:
+    asked = [asyncio.create_task(store.reserve(reservation(f"r{number}", hold(amount=1)))) for number in range(20)]
+    await asyncio.sleep(0)
+    asked[3].cancel()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes].count(Granted) == 19
+    assert (await state(store))[1] in {19, 20}  # whether it took effect is not known
