@@ -1,4 +1,4 @@
-"""The command line: serve, teams, keys, config check, config schema, trim."""
+"""The command line: serve, teams, keys, report, config check, config schema, trim."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway import admin_cli, stores
+from gateway import admin_cli, report_cli, stores
 from gateway.config import Settings
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, fail, load_or_exit
@@ -23,6 +23,7 @@ config = typer.Typer(help="Check a configuration file, or print its schema.", no
 main.add_typer(config, name="config")
 main.add_typer(admin_cli.teams, name="teams")
 main.add_typer(admin_cli.keys, name="keys")
+main.command()(report_cli.report)
 
 
 @main.command()

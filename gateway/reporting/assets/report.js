@@ -1,0 +1,69 @@
+// Draws each canvas from the table that it names: the page's figures are there once, and readable without this script.
+"use strict";
+(() => {
+  if (typeof Chart === "undefined") return;
+  const root = document.documentElement;
+  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+  const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 9 });
+
+  const cells = (table, name) =>
+    Array.from(table.querySelectorAll(`tbody td[data-column="${name}"]`), (cell) =>
+      cell.dataset.value === "" ? null : Number(cell.dataset.value));
+  const labels = (table) => Array.from(table.querySelectorAll("tbody th"), (cell) => cell.textContent);
+  const title = (table, name) => table.querySelector(`thead [data-column="${name}"]`).textContent;
+  const cut = (text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+
+  const dataset = (table, name, canvas) => {
+    const line = name === canvas.dataset.line;
+    return {
+      column: name, type: line ? "line" : "bar", label: title(table, name), data: cells(table, name),
+      stack: line ? "line" : canvas.dataset.stacked === undefined ? name : "all",
+      borderWidth: line ? 2 : 0, pointRadius: line ? 2 : 0, order: line ? 0 : 1, maxBarThickness: 40,
+    };
+  };
+
+  const draw = (canvas) => {
+    const table = document.getElementById(canvas.dataset.table);
+    const lying = canvas.dataset.lying !== undefined;
+    const figures = { stacked: canvas.dataset.stacked !== undefined, beginAtZero: true,
+      ticks: { callback: (value) => short.format(value), maxTicksLimit: 7 } };
+    const names = { stacked: figures.stacked, grid: { display: false },
+      ticks: { autoSkip: !lying, maxRotation: 60, callback(value) { const name = this.getLabelForValue(value); return lying ? cut(name) : name.slice(5); } } };
+    return new Chart(canvas, {
+      data: { labels: labels(table), datasets: canvas.dataset.columns.split(" ").map((c) => dataset(table, c, canvas)) },
+      options: {
+        animation: false, maintainAspectRatio: false, indexAxis: lying ? "y" : "x",
+        interaction: { mode: "index", intersect: false, axis: lying ? "y" : "x" },
+        scales: lying ? { x: figures, y: names } : { x: names, y: figures },
+        plugins: { colors: { enabled: false }, tooltip: { callbacks: {
+          label: (item) => `${item.dataset.label}: ${exact.format(item.raw)}` } } },
+      },
+    });
+  };
+
+  const charts = Array.from(document.querySelectorAll("canvas"), draw);
+
+  const paint = () => {
+    for (const chart of charts) {
+      for (const set of chart.data.datasets) set.backgroundColor = set.borderColor = colour(set.column);
+      for (const scale of Object.values(chart.options.scales)) {
+        scale.ticks.color = colour("dim");
+        scale.grid.color = colour("line");
+      }
+      chart.options.plugins.legend.labels.color = colour("text");
+      chart.update("none");
+    }
+  };
+
+  const paper = (on) => {
+    root.toggleAttribute("data-paper", on);
+    for (const chart of charts) chart.resize();
+    paint();
+  };
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+  paint();
+})();

@@ -1,0 +1,137 @@
+"""One row of a report, and all of them with their sum. Money is Decimal; what is not known is None, never 0."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import fsum
+
+from gateway.store.entries import Group, State, Usages
+
+_NANO = Decimal("1e-9")
+_SUMMED = (
+    "requests",
+    "windowed",
+    "tokens_original",
+    "tokens_forwarded",
+    "input",
+    "cached",
+    "cache_written",
+    "output",
+    "reasoning",
+    "refused",
+    "failed",
+    "estimated",
+    "unsettled",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures of the requests that share the values in `group`.
+
+    `effective_tokens` is forwarded / original, None where nothing was windowed. `unpriced` requests may have cost
+    something that is not known; cost and net saving (which can be negative) are those of the others, None where there
+    are none. Times are means in milliseconds.
+    """
+
+    group: tuple[str, ...]
+    requests: int
+    windowed: int
+    tokens_original: int
+    tokens_forwarded: int
+    tokens_saved: int
+    effective_tokens: float | None
+    input: int
+    cached: int
+    cache_written: int
+    output: int
+    reasoning: int
+    cost_usd: Decimal | None
+    unpriced: int
+    saved_usd: Decimal | None
+    mean_total_ms: float | None
+    mean_overhead_ms: float | None
+    mean_first_byte_ms: float | None
+    slowest_ms: float
+    refused: int
+    failed: int
+    estimated: int
+    unsettled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by groups, in the order of the groups' values, and the row of all of them.
+
+    Where only the largest are shown, `rest` is the row of the other ones, `others` in number.
+    """
+
+    groups: tuple[Group, ...]
+    rows: tuple[Row, ...]
+    total: Row
+    rest: Row | None = None
+    others: int = 0
+
+
+def table(usages: Sequence[Usages], by: Sequence[Group], groups: Sequence[Group], most: int | None = None) -> Table:
+    """Return the table by `groups` of sums by `by`, which must have these and the state among them.
+
+    Of more than `most` groups, those with the highest cost are shown.
+    """
+    places = [by.index(group) for group in groups]
+    parts: dict[tuple[str, ...], list[Usages]] = {}
+    for usage in usages:
+        parts.setdefault(tuple(usage.group[place] for place in places), []).append(usage)
+    state = by.index(Group.STATE)
+    none = ("",) * len(places)
+    shown = sorted(sorted(parts, key=lambda group: _size(parts[group]), reverse=True)[:most])
+    others = [part for group in parts.keys() - set(shown) for part in parts[group]]
+    return Table(
+        groups=tuple(groups),
+        rows=tuple(_row(group, parts[group], state) for group in shown),
+        total=_row(none, usages, state),
+        rest=_row(none, others, state) if others else None,
+        others=len(parts) - len(shown),
+    )
+
+
+def nothing(*group: str) -> Row:
+    """Return the row of no requests."""
+    return _row(group, (), 0)
+
+
+def _size(parts: Sequence[Usages]) -> tuple[int, int]:
+    return sum(part.cost_nano for part in parts), sum(part.requests for part in parts)
+
+
+def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
+    sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
+    requests, original, forwarded = sums["requests"], sums["tokens_original"], sums["tokens_forwarded"]
+    priced = sum(part.priced for part in parts)
+    return Row(
+        group=group,
+        tokens_saved=original - forwarded,
+        effective_tokens=forwarded / original if sums["windowed"] and original else None,
+        cost_usd=_usd(sum(part.cost_nano for part in parts)) if priced else None,
+        unpriced=_unpriced(parts, state),
+        saved_usd=_usd(sum(part.saved_nano for part in parts)) if priced else None,
+        mean_total_ms=_mean((part.total_ms for part in parts), requests),
+        mean_overhead_ms=_mean((part.overhead_ms for part in parts), requests),
+        mean_first_byte_ms=_mean((part.first_byte_ms for part in parts), sum(part.first_bytes for part in parts)),
+        slowest_ms=max((part.slowest_ms for part in parts), default=0.0),
+        **sums,
+    )
+
+
+def _unpriced(parts: Iterable[Usages], state: int) -> int:
+    """Count the requests of unknown cost; those on which nothing was spent have none."""
+    return sum(part.requests - part.priced for part in parts if part.group[state] != State.FREE)
+
+
+def _usd(nano: int) -> Decimal:
+    # Nano-dollars of any sum have fewer than the 28 digits up to which Decimal is exact.
+    return nano * _NANO
+
+
+def _mean(sums: Iterable[float], count: int) -> float | None:
+    return fsum(sums) / count if count else None
