@@ -127,6 +127,25 @@ async def test_without_a_reservation_charges_and_entry_are_made_all_the_same(sto
     assert not (await store.settle(settlement("r1", ("usd", 5)))).applied
 
 
+async def test_several_are_settled_at_once_and_each_has_its_own_answer(store: Store) -> None:
+    await store.reserve(reservation("r1", hold(amount=50)))
+    await store.reserve(reservation("r2", hold(amount=50), team="other"))
+    await store.settle(settlement("r0", ("usd", 1)))
+    several = [
+        settlement("r1", ("usd", 2)), settlement("r0", ("usd", 1)), settlement("r2", ("usd", 3), team="other"),
+        settlement("r3", ("usd", 4)), settlement("r1", ("usd", 2)),
+    ]  # fmt: skip
+    assert await store.settle_all(several) == (
+        Settled(True, (1,), (Standing("usd", 3, 0),)),
+        Settled(False, (), ()),
+        Settled(True, (0,), (Standing("usd", 3, 0),)),
+        Settled(True, (3,), (Standing("usd", 7, 0),)),
+        Settled(False, (), ()),
+    )
+    assert await store.settle_all([]) == ()
+    assert len(await ledger(store)) == 4
+
+
 async def test_what_expires_is_charged_as_lapsed_and_its_entry_is_unsettled(store: Store) -> None:
     await store.reserve(reservation("r1", hold("usd", 50, lapsed=30), hold("requests", 1, lapsed=0), model="m"))
     (lapsed,) = await store.expire(NOW + 60)

@@ -1,0 +1,173 @@
+"""The threads beside the loop: what waits is committed together, what cannot be done harms no other."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.store import sqlite_schema, sqlite_threads
+from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.sqlite_batch import Batch
+from gateway.store.sqlite_schema import begin, connect, make, roll_back
+from gateway.store.sqlite_threads import Reader, Tidier, Writer
+from tests.gateway.store.cases import hold, reservation, settlement
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    make(tmp_path / "gateway.db")
+    return tmp_path / "gateway.db"
+
+
+@pytest.fixture
+async def writer(path: Path) -> AsyncIterator[Writer]:
+    opened = Writer(path, "process")
+    yield opened
+    await opened.close()
+
+
+def _spent(path: Path) -> int:
+    db = connect(path)
+    found = db.execute("SELECT coalesce(sum(spent), 0) FROM counters").fetchone()[0]
+    db.close()
+    return int(found)
+
+
+async def test_what_is_asked_for_in_one_turn_of_the_loop_is_one_transaction(writer: Writer) -> None:
+    batches = await asyncio.gather(*(writer.do(lambda batch: batch) for _ in range(64)))
+    assert len(set(map(id, batches))) == 1
+
+
+async def test_no_transaction_is_longer_than_a_lock_may_last(writer: Writer) -> None:
+    batches = await asyncio.gather(*(writer.do(lambda batch: batch) for _ in range(1200)))
+    assert [len([b for b in batches if b is batch]) for batch in dict.fromkeys(batches)] == [512, 512, 176]
+
+
+async def test_an_operation_that_cannot_be_done_harms_no_other(writer: Writer, path: Path) -> None:
+    bad = [settlement("bad", ("usd", 2**70)), settlement("\ud800", ("usd", 1))]
+    works = [settlement(f"r{number}", ("usd", 1)) for number in range(6)]
+    works[2:2] = bad
+    outcomes = await asyncio.gather(
+        *(writer.do(lambda b, s=s: b.settle(s)) for s in works),  # type: ignore[misc]
+        return_exceptions=True,
+    )
+    failed = [isinstance(outcome, Exception) for outcome in outcomes]
+    assert failed == [False, False, True, True, False, False, False, False]
+    assert not any(isinstance(outcome, StoreUnavailableError) for outcome in outcomes)  # to try again is no use
+    assert _spent(path) == 6
+
+
+async def test_a_batch_behind_a_lock_that_stays_fails_as_a_whole_and_the_next_is_done(
+    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_schema, "PATIENCE_S", 0.05)
+    other = connect(path)
+    begin(other)
+    works = [settlement(f"r{number}", ("usd", 1)) for number in range(3)]
+    outcomes = await asyncio.gather(
+        *(writer.do(lambda b, s=s: b.settle(s)) for s in works),  # type: ignore[misc]
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailableError] * 3
+    roll_back(other)
+    other.close()
+    assert (await writer.do(lambda b: b.settle(works[0]))).applied
+    assert _spent(path) == 1
+
+
+async def test_a_transaction_that_fails_midway_leaves_nothing(writer: Writer, path: Path) -> None:
+    def half(batch: Batch) -> None:
+        batch.settle(settlement("r1", ("usd", 1)))
+        batch.write()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(StoreUnavailableError, match=r"^disk I/O error$"):
+        await writer.do(half)
+    assert _spent(path) == 0
+
+
+@pytest.mark.parametrize(("durability", "level"), [("process", 1), ("power", 2)])
+async def test_documents_wait_for_the_disk_and_the_rest_where_it_is_asked_for(
+    path: Path, durability: sqlite_threads.Durability, level: int
+) -> None:
+    levels: list[int] = []
+
+    def look(batch: Batch) -> None:
+        levels.append(batch._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    opened = Writer(path, durability)
+    await opened.do(look)
+    await opened.do(look, lasting=True)
+    await opened.do(look)
+    await opened.close()
+    assert levels == [level, 2, level]
+
+
+async def test_closing_commits_what_was_handed_in_and_may_be_repeated(path: Path) -> None:
+    opened = Writer(path, "process")
+    works = [settlement(f"r{number}", ("usd", 1)) for number in range(50)]
+    asked = [asyncio.ensure_future(opened.do(lambda b, s=s: b.settle(s))) for s in works]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    await opened.close()
+    await opened.close()
+    assert all(settled.applied for settled in await asyncio.gather(*asked))
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        await opened.do(lambda b: b.put(Kind.KEY, "k", None))
+
+
+async def test_a_reader_does_not_wait_for_a_writer(path: Path) -> None:
+    other, reader = connect(path), Reader(path)
+    begin(other)
+    rows = await reader.get(lambda db: db.execute("SELECT number FROM version").fetchall())
+    assert rows == [(0,)]
+    await reader.close()
+    other.close()
+
+
+async def test_what_a_reader_cannot_do_is_said_and_a_closed_one_says_so(path: Path) -> None:
+    reader = Reader(path)
+    with pytest.raises(StoreUnavailableError, match="no such table"):
+        await reader.get(lambda db: db.execute("SELECT * FROM void").fetchall())
+    await reader.close()
+    await reader.close()
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        await reader.get(_one)
+
+
+async def test_under_load_the_log_is_written_back_and_begins_anew(
+    writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_threads, "_TIDY_S", 0.02)
+    monkeypatch.setattr(sqlite_threads, "_LOG_BYTES", 200_000)
+    log = path.with_name("gateway.db-wal")
+    tidier = Tidier(path)
+    sizes, shrunk = [0], 0
+    for number in range(3000):
+        taken = [reservation(f"{number}.{place}", hold(limit=10**9)) for place in range(8)]
+        await asyncio.gather(*(writer.do(lambda b, r=r: b.reserve(r)) for r in taken))  # type: ignore[misc]
+        sizes.append(log.stat().st_size)
+        shrunk += sizes[-1] < sizes[-2]
+        if shrunk == 3:
+            break
+    await tidier.close()
+    assert shrunk == 3
+
+
+async def test_no_thread_stays(path: Path) -> None:
+    writer, reader, tidier = Writer(path, "process"), Reader(path), Tidier(path)
+    await reader.get(_one)
+    assert len(_threads()) == 3
+    for each in (writer, reader, tidier):
+        await each.close()
+    assert _threads() == []
+
+
+def _one(db: sqlite3.Connection) -> object:
+    return db.execute("SELECT 1").fetchone()
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("store-")]
