@@ -50,7 +50,7 @@ class Accounts:
         except StoreUnavailableError as error:
             logs.event("store", status="away", detail=str(error))
         settling = self.spending.settling
-        tasks = [asyncio.create_task(work) for work in (self.roster.run(), settling.run(), self._sweeper.run())]
+        tasks = [asyncio.create_task(work) for work in (self.roster.run(), self._sweeper.run())]
         try:
             yield
         finally:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 # What is taken of a model that the list does not know: as much as most of them can, if not the largest. Who serves
@@ -10,6 +10,7 @@ from importlib import resources
 DEFAULT = 32_768
 
 
+@lru_cache(maxsize=1024)
 def output_limit(model: str | None) -> int:
     """Return the limit by the longest prefix of the model's name; a maker's name before it ("openai/") is passed over.
 

@@ -1,5 +1,6 @@
 """The stages around forwarding that concern a caller's means: who calls, may it, is there room, what did it cost."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -98,6 +99,8 @@ class Spending:
             return
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, trace.upstream or "", asked.model, entry)
+        if self.settling.flush():
+            await asyncio.sleep(0)  # What was spent before is settled in the same step, and first.
         try:
             trace.ticket = ticket = await self.admission.admit(application)
         except GatewayError:

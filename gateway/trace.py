@@ -1,7 +1,7 @@
 """What is known of a request while it is under way; a record is made of it at the end, however early that comes."""
 
+import os
 import time
-import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,12 +48,20 @@ class Windowed:
         return original, forwarded, None if forwarded is None else original - forwarded
 
 
+def new_id(now_ns: int) -> str:
+    """Return an id for a request: its millisecond, then chance (RFC 9562's version 7, in hex).
+
+    Ids that come after each other lie beside each other in the store's indexes, which costs it a fraction.
+    """
+    return f"req-{now_ns // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
 @dataclass(slots=True)
 class Trace:
     """One request under way."""
 
     route: str
-    id: str = field(default_factory=lambda: f"req-{uuid.uuid4().hex}")
+    id: str = field(default_factory=lambda: new_id(time.time_ns()))
     arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.perf_counter)
     received: float | None = None

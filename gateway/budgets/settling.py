@@ -18,6 +18,9 @@ from gateway.store.entries import Entry, State
 _PAUSE_S = 0.25  # before a store that is away is asked again
 _MOST_WAITING = 200_000  # settlements; those beyond that are given up, and said to be lost
 _BATCH = 512
+# What one request costs the store it costs several together: finished ones wait a moment for each other, or for the
+# next that reserves.
+_TOGETHER_S = 0.02
 _PATIENCE_S = 10.0  # at the end, for a store that is away
 
 
@@ -42,7 +45,7 @@ class Settling:
         self._told = told
         self._waiting: deque[_Finished] = deque()
         self._unsettled = 0  # in `_waiting` or in a batch
-        self._some = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._batches: set[asyncio.Task[None]] = set()
 
     def settle(self, ticket: Ticket, record: RequestRecord) -> None:
@@ -56,28 +59,33 @@ class Settling:
             self._give_up(ticket)
             return
         self._waiting.append((ticket, settlement))
-        self._some.set()
+        if any(limit.unit is Unit.CONCURRENT for limit in ticket.limits):
+            self.flush()  # The caller's next request may already be on its way to another worker.
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TOGETHER_S, self.flush)
 
-    async def run(self) -> None:
-        """Settle what comes, for ever: all that a turn of the event loop finished goes to the store at once.
+    def flush(self) -> bool:
+        """Hand all that waits to the store with the next turn of the event loop; return whether there is anything.
 
-        No batch waits for the one before: a caller's next request, which may need what this one frees, does not either.
+        No batch waits for the one before.
         """
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                task = asyncio.create_task(self._settle(batch))
-                self._batches.add(task)
-                task.add_done_callback(self._batches.discard)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        some = bool(self._waiting)
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            task = asyncio.create_task(self._settle(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+        return some
 
     async def finish(self) -> None:
         """Wait until all that was taken over is settled, some seconds at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
-                while self._waiting or self._batches:
-                    await asyncio.wait(self._batches or {asyncio.create_task(asyncio.sleep(0))})
+                while self.flush() or self._batches:
+                    await asyncio.wait(self._batches)
         # What is still here waits for a store that is away.
         self._told.lost(self._unsettled)
 
@@ -88,7 +96,7 @@ class Settling:
         except StoreUnavailableError:
             await asyncio.sleep(_PAUSE_S)
             self._waiting.extendleft(reversed(batch))
-            self._some.set()
+            self.flush()
         except Exception:  # noqa: BLE001 - one of them cannot be done; the others can
             await self._settle_each(batch)
         else:

@@ -38,5 +38,13 @@ RECORD = RequestRecord(
     stages=Stages(window=50.0, overhead=51.5, first_byte=120.0, total=900.0, windowing=(("rank", 40.0),)),
 )
 REFUSED = replace(
-    RECORD, decision=None, reason=None, usage=None, state=State.FREE, cost=Cost(), status=400, error="invalid_json", client_gone=True
+    RECORD,
+    decision=None,
+    reason=None,
+    usage=None,
+    state=State.FREE,
+    cost=Cost(),
+    status=400,
+    error="invalid_json",
+    client_gone=True,
 )

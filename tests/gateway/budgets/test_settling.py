@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from gateway.budgets.settling import charges, entry_of
 from gateway.store.contract import Charge
 from gateway.store.entries import State
 from gateway.usage import Cost, Usage
-from tests.gateway.budgets.desks import NOW, Desk, caller, desk, record, standing
+from tests.gateway.budgets.desks import NOW, caller, desk, record, standing
 from tests.gateway.records import RECORD, REFUSED
 
 ALL = caller(
@@ -23,18 +21,8 @@ ALL = caller(
 BUDGET = caller(budget={"tokens": 1000, "soft": [50, 80, 95]})
 
 
-@asynccontextmanager
-async def running(at: Desk) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(at.settling.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def test_a_request_is_charged_what_it_used_and_frees_what_it_held(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         ticket = await at.admit("r1", ALL)
         at.settle(ticket, 40)
         await at.settling.finish()
@@ -48,7 +36,7 @@ async def test_a_request_is_charged_what_it_used_and_frees_what_it_held(tmp_path
 
 
 async def test_what_cost_nothing_counts_as_a_request_alone(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         ticket = await at.admit("r1", ALL)
         at.settle(ticket, None)
         await at.settling.finish()
@@ -56,14 +44,14 @@ async def test_what_cost_nothing_counts_as_a_request_alone(tmp_path: Path) -> No
 
 
 async def test_a_request_without_limits_is_in_the_ledger_too(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         at.settle(await at.admit("r1", caller()), 40)
         await at.settling.finish()
         assert [entry.id for entry in await at.ledger()] == ["r1"]
 
 
 async def test_the_same_request_is_settled_once(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         ticket = await at.admit("r1", BUDGET)
         for _ in range(3):
             at.settle(ticket, 600)
@@ -73,7 +61,7 @@ async def test_the_same_request_is_settled_once(tmp_path: Path) -> None:
 
 
 async def test_each_soft_limit_is_told_once_whoever_settles(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         for number in range(20):
             at.settle(await at.admit(f"r{number}", BUDGET, 50), 50)
         await at.settling.finish()
@@ -83,7 +71,7 @@ async def test_each_soft_limit_is_told_once_whoever_settles(tmp_path: Path) -> N
 
 
 async def test_more_than_a_batch_is_settled(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         for number in range(1200):
             at.settle(Ticket(f"r{number}", "acme"), 1)
         await at.settling.finish()
@@ -92,7 +80,7 @@ async def test_more_than_a_batch_is_settled(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_is_away_is_told_when_it_is_back(tmp_path: Path) -> None:
-    async with desk(tmp_path, opened=False, on_store_outage="open") as at, running(at):
+    async with desk(tmp_path, opened=False, on_store_outage="open") as at:
         first = at.admission.limits(BUDGET, "gpt-4o", "", "main")
         at.standings.heard("acme", [standing(Ticket("", "acme", first), 0, 0, 0)])
         ticket = await at.admit("r1", BUDGET, 600)
@@ -117,8 +105,7 @@ async def test_what_an_outage_let_through_counts_there_until_the_store_knows_of_
         hold = limits[0].hold(0, 601)
         assert not at.admission.outage.admits("acme", limits, [hold])
         await at.store.open()
-        async with running(at):
-            await at.settling.finish()
+        await at.settling.finish()
         at.admission.outage.over()
         assert at.standings.of("acme", limits[0]) == standing(under_way, 0, 100, 0)
         assert not at.admission.outage.admits("acme", limits, [hold]), "300 are under way, 100 are spent"
@@ -126,7 +113,7 @@ async def test_what_an_outage_let_through_counts_there_until_the_store_knows_of_
 
 
 async def test_what_no_store_can_take_is_given_up_and_its_reservation_expires(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at, running(at):
+    async with desk(tmp_path) as at:
         bad, good = await at.admit("r1", BUDGET), await at.admit("r2", BUDGET)
         at.settle(bad, 10, user="\ud800")
         at.settle(good, 20)
@@ -141,7 +128,7 @@ async def test_an_end_waits_for_what_is_under_way_and_says_what_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settling, "_PATIENCE_S", 0.05)
-    async with desk(tmp_path, opened=False) as at, running(at):
+    async with desk(tmp_path, opened=False) as at:
         for number in range(700):
             at.settle(Ticket(f"r{number}", "acme"), 1)
         await at.settling.finish()
@@ -161,14 +148,13 @@ async def test_no_more_wait_than_can_be_held(tmp_path: Path, monkeypatch: pytest
         for ticket in tickets:
             at.settle(ticket, 10)
         assert (at.lost, at.admission.open) == ([1], {"acme": {"r0", "r1"}})
-        async with running(at):
-            await at.settling.finish()
+        await at.settling.finish()
         assert await at.counted(tickets[0]) == [(20, 100)]
 
 
 async def test_what_waits_for_a_store_that_is_away_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "_MOST_WAITING", 3)
-    async with desk(tmp_path, opened=False) as at, running(at):
+    async with desk(tmp_path, opened=False) as at:
         for number in range(5):
             at.settle(Ticket(f"r{number}", "acme"), 1)
             await asyncio.sleep(0.01)

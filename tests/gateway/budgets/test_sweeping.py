@@ -80,9 +80,7 @@ async def test_what_was_thought_dead_and_ends_after_all_is_billed_once(tmp_path:
         at.clock.now += 61
         await sweeper(at, expired).sweep()
         at.settle(ticket, 30)
-        task = asyncio.create_task(at.settling.run())
         await at.settling.finish()
-        task.cancel()
         assert await at.counted(ticket) == [(30, 0)]
         assert [entry.state for entry in await at.ledger()] == [State.SETTLED]
 
