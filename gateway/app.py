@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from gateway import logs
 from gateway.accounts import Accounts
-from gateway.api import admin, openai, operators, ops
+from gateway.api import admin, budgets, openai, operators, ops, usage
 from gateway.config import CONFIG_VARIABLE, Settings, load
 from gateway.exchange import Receive, Scope, Send
 from gateway.metrics import Metrics
@@ -60,7 +60,10 @@ class Gateway:
 
     def _add_admin(self, token: SecretStr | None) -> None:
         secret = token.get_secret_value() if token else None
-        self._ops.include_router(admin.routes(self._accounts.roster, secret))
+        store, roster = self._accounts.store, self._accounts.roster
+        self._ops.include_router(admin.routes(roster, secret))
+        self._ops.include_router(budgets.routes(store, roster, self._prices, secret))
+        self._ops.include_router(usage.routes(store, secret))
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

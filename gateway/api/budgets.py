@@ -1,0 +1,100 @@
+"""The operators' API of budgets: how far each is spent, and corrections of what nobody settled."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from gateway.api.admin import router
+from gateway.budgets.correcting import correct
+from gateway.budgets.limits import NANO, Limit, Spender, Unit, limits_of
+from gateway.budgets.periods import Calendar
+from gateway.budgets.standing import described
+from gateway.policies import Section
+from gateway.pricing import PriceBook
+from gateway.store.contract import Standing, Store
+from gateway.store.entries import Entry
+from gateway.teams.roster import Roster, UnknownNameError
+from gateway.usage import Usage
+
+
+class BudgetReply(BaseModel):
+    """One limit, and how far it is spent."""
+
+    limit: str = Field(description="the limit in words")
+    unit: Unit
+    most: float = Field(description="in US dollars, tokens or requests")
+    spent: float
+    reserved: float = Field(description="set aside for requests under way")
+    used: float = Field(description="spent and reserved, as a share of the limit")
+    begins_anew: datetime | None
+
+
+class BudgetList(BaseModel):
+    """A team's limits as they stand."""
+
+    data: list[BudgetReply]
+
+
+class Correction(Section):
+    """What a request really used, as the upstream's bill says."""
+
+    input: int = Field(ge=0)
+    output: int = Field(ge=0)
+    cached: int = Field(0, ge=0)
+
+
+class Corrected(BaseModel):
+    """Whether the correction was made; not so where somebody settled the request meanwhile."""
+
+    applied: bool
+
+
+def routes(store: Store, roster: Roster, prices: Mapping[str, PriceBook], token: str | None) -> APIRouter:
+    """Return the routes."""
+    found = router(token)
+
+    @found.get("/teams/{name}/budgets", summary="How far a team's limits are spent", tags=["budgets"])
+    async def budgets(
+        name: str,
+        key: Annotated[str, Query(description="a key's id, for budgets of each key")] = "",
+        user: Annotated[str, Query(description="for budgets of each user")] = "",
+        model: Annotated[str, Query(description="for budgets of each model")] = "",
+    ) -> BudgetList:
+        policy = (await roster.show_team(name)).policy
+        limits = limits_of(policy, Spender(key, user, model, model), Calendar(), time.time())
+        standings = await store.standings(name, [limit.counter for limit in limits])
+        return BudgetList(data=[_shown(*pair) for pair in zip(limits, standings, strict=True)])
+
+    @found.post("/unsettled/{request_id}", summary="Say what an unsettled request used", tags=["budgets"])
+    async def correction(request_id: str, used: Correction) -> Corrected:
+        entry = await _unsettled(store, request_id)
+        policy = (await roster.show_team(entry.team)).policy
+        usage = Usage(used.input, used.output, cached=used.cached)
+        return Corrected(applied=(await correct(store, prices, policy, entry, usage)).applied)
+
+    return found
+
+
+async def _unsettled(store: Store, request_id: str) -> Entry:
+    for entry in await store.unsettled():
+        if entry.id == request_id:
+            return entry
+    raise UnknownNameError(f"There is no unsettled request {request_id}.")
+
+
+def _shown(limit: Limit, standing: Standing) -> BudgetReply:
+    scale = NANO if limit.unit is Unit.USD else 1
+    until = limit.stretch.until
+    return BudgetReply(
+        limit=described(limit),
+        unit=limit.unit,
+        most=limit.most / scale,
+        spent=standing.spent / scale,
+        reserved=standing.reserved / scale,
+        used=(standing.spent + standing.reserved) / limit.most if limit.most else 1.0,
+        begins_anew=None if until is None else datetime.fromtimestamp(until, UTC),
+    )
