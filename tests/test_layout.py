@@ -18,6 +18,7 @@ WITHOUT_SOURCE = {
 MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
+    "gateway/reporting": (),
     "gateway/store": (),
     "gateway/teams": (),
     "gateway/windowing": (),

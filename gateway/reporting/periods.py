@@ -10,7 +10,7 @@ FORMS = (
     'expected a date such as 2026-11-24, a date and time with a zone such as 2026-11-24T15:00Z, "7d", "24h", '
     '"today" or "month"'
 )
-_BACK = re.compile(r"(\d{1,5})([dh])")
+_BACK = re.compile(r"(\d{1,4})([dh])")
 _DAY = timedelta(days=1)
 
 
@@ -62,6 +62,8 @@ def _calendar(text: str) -> tuple[datetime, datetime]:
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
         return day, day + _DAY
+    if not re.match(r"\d{4}-\d{2}-\d{2}[T ]", text):
+        raise ValueError(text)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise _NoZoneError("a time needs a zone, as in 2026-11-24T15:00Z or 2026-11-24T15:00+01:00")

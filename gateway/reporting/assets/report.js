@@ -17,7 +17,8 @@
   const dataset = (table, name, canvas) => {
     const line = name === canvas.dataset.line;
     return {
-      column: name, type: line ? "line" : "bar", label: title(table, name), data: cells(table, name),
+      type: line ? "line" : "bar", label: title(table, name), data: cells(table, name),
+      backgroundColor: colour(name), borderColor: colour(name),
       stack: line ? "line" : canvas.dataset.stacked === undefined ? name : "all",
       borderWidth: line ? 2 : 0, pointRadius: line ? 2 : 0, order: line ? 0 : 1, maxBarThickness: 40,
     };
@@ -27,38 +28,39 @@
     const table = document.getElementById(canvas.dataset.table);
     const lying = canvas.dataset.lying !== undefined;
     const figures = { stacked: canvas.dataset.stacked !== undefined, beginAtZero: true,
-      ticks: { callback: (value) => short.format(value), maxTicksLimit: 7 } };
+      grid: { color: colour("line") },
+      ticks: { callback: (value) => short.format(value), color: colour("dim"), maxTicksLimit: 7 } };
     const names = { stacked: figures.stacked, grid: { display: false },
-      ticks: { autoSkip: !lying, maxRotation: 60, callback(value) { const name = this.getLabelForValue(value); return lying ? cut(name) : name.slice(5); } } };
+      ticks: { autoSkip: !lying, maxRotation: 60, color: colour("dim"), callback(value) {
+        const name = this.getLabelForValue(value);
+        return lying ? cut(name) : name.slice("2026-".length);
+      } } };
     return new Chart(canvas, {
       data: { labels: labels(table), datasets: canvas.dataset.columns.split(" ").map((c) => dataset(table, c, canvas)) },
       options: {
         animation: false, maintainAspectRatio: false, indexAxis: lying ? "y" : "x",
         interaction: { mode: "index", intersect: false, axis: lying ? "y" : "x" },
         scales: lying ? { x: figures, y: names } : { x: names, y: figures },
-        plugins: { colors: { enabled: false }, tooltip: { callbacks: {
-          label: (item) => `${item.dataset.label}: ${exact.format(item.raw)}` } } },
+        plugins: {
+          colors: { enabled: false },
+          legend: { labels: { color: colour("text") } },
+          tooltip: { callbacks: { label: ({ dataset, raw }) =>
+            `${dataset.label}: ${raw === null ? "not known" : exact.format(raw)}` } },
+        },
       },
     });
   };
 
-  const charts = Array.from(document.querySelectorAll("canvas"), draw);
-
+  const canvases = Array.from(document.querySelectorAll("canvas"));
+  let charts = [];
   const paint = () => {
-    for (const chart of charts) {
-      for (const set of chart.data.datasets) set.backgroundColor = set.borderColor = colour(set.column);
-      for (const scale of Object.values(chart.options.scales)) {
-        scale.ticks.color = colour("dim");
-        scale.grid.color = colour("line");
-      }
-      chart.options.plugins.legend.labels.color = colour("text");
-      chart.update("none");
-    }
+    for (const chart of charts) chart.destroy();
+    charts = canvases.map(draw);
   };
 
+  // Paper is light, whatever the screen is.
   const paper = (on) => {
     root.toggleAttribute("data-paper", on);
-    for (const chart of charts) chart.resize();
     paint();
   };
 
