@@ -16,10 +16,10 @@ The map. A request goes from route to pipeline to wire:
     usage.py pricing.py savings.py prefixes.py output_limits.py    tokens and money: reported, priced, saved
     errors.py         the gateway's own errors, in OpenAI's shape
 
-    store/            shared state: stores.py chooses SQLite or Redis
+    stores.py         which store keeps the shared state (store/): SQLite or Redis
     app.py            the composition root; accounts.py: what belongs to callers' means
     api/ops.py        health, readiness, metrics; reporting/: reports
-    api/admin.py      the operators' API, with api/usage.py; api/operators.py: who gets in, and its errors
+    api/admin.py      the operators' API, with api/usage.py and api/budgets.py; api/operators.py: who gets in, its errors
     server.py         uvicorn
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines

@@ -19,6 +19,7 @@ MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
     "gateway/reporting": (),
+    "gateway/reporting": (),
     "gateway/store": (),
     "gateway/teams": (),
     "gateway/windowing": (),
