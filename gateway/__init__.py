@@ -19,7 +19,7 @@ The map. A request goes from route to pipeline to wire:
     stores.py         which store keeps the shared state (store/): SQLite or Redis
     app.py            the composition root; accounts.py: what belongs to callers' means
     api/ops.py        health, readiness, metrics; reporting/: reports
-    api/admin.py      the operators' API, with api/usage.py and api/budgets.py; api/operators.py: who gets in, its errors
+    api/admin.py      the operators' API, with api/usage.py, api/budgets.py; api/operators.py: who gets in
     server.py         uvicorn
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines
