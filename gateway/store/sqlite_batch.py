@@ -63,16 +63,13 @@ class _Counter:
         self.until = until
         self.changed = True
 
-    def hold(self, amount: int) -> None:
-        self.reserved += amount
-        self.changed = True
-
 
 class Batch:
     """Operations of one transaction, one after the other; write() before it is committed."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._look = db.cursor().execute
         self._counters: dict[Key, _Counter] = {}
         self._made: dict[Key, Reservation] = {}
         self._gone: list[Key] = []
@@ -151,7 +148,7 @@ class Batch:
         return [(*key, made.expires, _ENCODE(_held(made.holds)), pack(made.entry)) for key, made in self._made.items()]
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+        found: tuple[Any, ...] | None = self._look(query, values).fetchone()
         return found
 
     def _counter(self, team: str, name: str) -> _Counter:
@@ -180,7 +177,9 @@ class Batch:
 
     def _free(self, team: str, held: _Held) -> None:
         for name, amount, _, _ in held:
-            self._counter(team, name).hold(-amount)
+            counter = self._counter(team, name)
+            counter.reserved -= amount
+            counter.changed = True
 
     def _take_back(self, key: Key, lapsed: bytes | None) -> bool:
         if lapsed is None:
@@ -209,11 +208,12 @@ def _take(holds: Sequence[Hold], counters: Sequence[_Counter]) -> int | None:
     for place, (hold, counter) in enumerate(zip(holds, counters, strict=True)):
         if counter.spent + counter.reserved + hold.amount > hold.limit:
             for taken, of in zip(holds[:place], counters, strict=False):
-                of.hold(-taken.amount)
+                of.reserved -= taken.amount
             return place
-        counter.hold(hold.amount)
+        counter.reserved += hold.amount
     for hold, counter in zip(holds, counters, strict=True):
         counter.until = hold.until
+        counter.changed = True
     return None
 
 

@@ -98,7 +98,7 @@ def test_the_limit_holds_within_a_transaction(db: sqlite3.Connection) -> None:
 
 
 def test_refusals_write_nothing(db: sqlite3.Connection) -> None:
-    commit(db, lambda b: b.reserve(reservation("r1", hold(amount=101))))
+    commit(db, lambda b: b.reserve(reservation("r1", hold("tokens"), hold("usd", 101))))
     assert [rows for table, rows in content(db).items() if table != "version"] == [[]] * 4
 
 
