@@ -7,7 +7,7 @@ from gateway.store.contract import Store
 from gateway.store.entries import Group, Span
 
 _CHARTED = (Group.DAY, Group.TEAM, Group.MODEL, Group.STATE)
-_MOST_ROWS = 200
+_MOST_ROWS = 100
 _MOST_BARS = 15
 
 

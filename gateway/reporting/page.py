@@ -13,7 +13,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from gateway.reporting.columns import Column, named, notes
+from gateway.reporting.columns import Column, Unit, named, notes
 from gateway.reporting.gather import Charted
 from gateway.reporting.periods import said
 from gateway.reporting.rows import Row, Table, nothing
@@ -144,10 +144,12 @@ def _spanning(text: str, table: Table) -> str:
 
 
 def _figures(row: Row, columns: Sequence[Column]) -> str:
-    return "".join(
-        f'<td data-column="{column.name}" data-value="{column.exact(row)}">{column.shown(row)}</td>'
-        for column in columns
-    )
+    return "".join(f"<td{_exactly(row, column)}>{column.shown(row)}</td>" for column in columns)
+
+
+def _exactly(row: Row, column: Column) -> str:
+    """Return the mark with the exact figure, where the one that is shown is rounded or says that none is known."""
+    return "" if column.unit is Unit.COUNT else f' data-value="{column.exact(row)}"'
 
 
 def _by_size(table: Table) -> Table:
