@@ -34,7 +34,12 @@ class Accounts:
         settling = Settling(self.store, admission, standings, Told(self._reached, self._lost))
         self.spending = Spending(settings, self.roster, prices, admission, settling, standings)
         self._sweeper = Sweeper(
-            self.store, admission, settings.spending.reservation_s, settings.store.retention_days, self._expired
+            self.store,
+            admission,
+            settings.spending.reservation_s,
+            settings.store.retention_days,
+            self._expired,
+            failed=_sweep_failed,
         )
 
     @asynccontextmanager
@@ -77,3 +82,7 @@ class Accounts:
     def _store_changed(self, there: bool) -> None:
         logs.event("store", status="back" if there else "away")
         self._metrics.store_there(there)
+
+
+def _sweep_failed(error: Exception) -> None:
+    logs.event("sweep_failed", error=type(error).__name__, where=logs.place(error))

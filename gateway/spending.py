@@ -81,12 +81,10 @@ class Spending:
         asked = trace.request
         if asked is None:
             return ()
-        if asked.model is not None and not caller.may_use(asked.model):
-            raise NotAllowedError(f"This key may not use the model {asked.model!r}.")
-        limits = self.admission.limits(caller, asked.model, asked.user, trace.upstream or "")
         if caller.restricted and not asked.readable:
             raise InvalidRequestError("This team has limits, which needs bodies that are plain JSON, not compressed.")
-        return limits
+        _check_model(caller, asked.model)
+        return self.admission.limits(caller, asked.model, asked.user, trace.upstream or "")
 
     async def admit(self, trace: Trace, limits: tuple[Limit, ...], body: object, route: Route) -> None:
         """Reserve the most that forwarding this body can cost; raises what Admission.admit does."""
@@ -147,3 +145,12 @@ class Spending:
     def _warned(self, team: str) -> Headers:
         waiting = self.warnings.get(team)
         return headers.budget_warning(waiting.popleft()) if waiting else []
+
+
+def _check_model(caller: Caller, model: str | None) -> None:
+    if model is not None:
+        if not caller.may_use(model):
+            raise NotAllowedError(f"This key may not use the model {model!r}.")
+    elif caller.models or caller.policy.models:
+        # Which model the upstream would take instead is not known here.
+        raise NotAllowedError("This key may only use some models, and the request names none.")

@@ -23,18 +23,27 @@ class Sweeper:
     retention_days: int
     expired: Callable[[Sequence[Entry]], None]
     clock: Callable[[], float] = time.time
+    failed: Callable[[Exception], None] = lambda _error: None
 
     async def run(self) -> None:
-        """Sweep three times in the life of a reservation, for ever; a store that is away is asked again later."""
-        pruned = 0.0
+        """Sweep three times in the life of a reservation, for ever; a store that is away is asked again later.
+
+        What else goes wrong is told to `failed`, once until a sweep succeeds again.
+        """
+        pruned, failing = 0.0, False
         while True:
             try:
                 await self.sweep()
                 if self.clock() - pruned > _PRUNE_S:
                     pruned = self.clock()
                     await self.store.prune(pruned - self.retention_days * _DAY_S)
+                failing = False
             except StoreUnavailableError:
                 self.admission.outage.began(self.clock())  # Said by the store's breaker already.
+            except Exception as error:  # noqa: BLE001 - were this to end, what lives would be charged as dead
+                if not failing:
+                    self.failed(error)
+                failing = True
             await asyncio.sleep(self.reservation_s / 3)
 
     async def sweep(self) -> None:

@@ -109,6 +109,29 @@ async def test_a_store_that_is_away_is_asked_again_later(tmp_path: Path) -> None
         assert expired.ids == [["r1"]]
 
 
+async def test_a_fault_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
+    told: list[Exception] = []
+    asked = 0
+
+    async with desk(tmp_path) as at:
+
+        def clock() -> float:
+            nonlocal asked
+            asked += 1
+            if asked <= 3:
+                raise ZeroDivisionError
+            return at.clock.now
+
+        expired = Expired()
+        await at.admit("r1", BUDGET)
+        at.admission.open.clear()
+        at.clock.now += 61
+        async with running(Sweeper(at.store, at.admission, 0.03, 30, expired, clock, told.append)):
+            await asyncio.wait_for(expired.some.wait(), 5)
+    assert expired.ids == [["r1"]]
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
 async def test_an_outage_that_it_notices_begins_then_and_ends_when_the_store_answers(tmp_path: Path) -> None:
     midnight = NOW + 8 * 3600 + 29 * 60 + 48
     async with desk(tmp_path, opened=False, on_store_outage="open") as at:
