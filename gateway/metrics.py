@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from gateway.config import METRICS_DIR_VARIABLE
 from gateway.record import RequestRecord
-from gateway.store.entries import Entry
+from gateway.store.entries import Entry, State
 from gateway.windowing.frames import Lookups
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -108,7 +108,7 @@ class Metrics:
         return cast(_Metric, found)
 
     def _count_usage(self, record: RequestRecord, who: tuple[str, str]) -> None:
-        if usage := record.usage:
+        if (usage := record.usage) and record.state is State.SETTLED:
             counts = {
                 "input": usage.prompt - usage.cached,
                 "input_cached": usage.cached,
