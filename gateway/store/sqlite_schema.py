@@ -1,5 +1,6 @@
 """SQLite's file: made, opened and checked; what its tables are."""
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -56,7 +57,9 @@ def make(path: Path) -> None:
     """Make the file and its tables, unless they are there; raise StoreFileError where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # A file that is there is not opened: to close it again would release the locks that this process has on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         db = connect(path)
         try:
             patiently(lambda: _prepare(db, path))

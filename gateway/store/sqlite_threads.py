@@ -19,8 +19,8 @@ Durability = Literal["process", "power"]
 T = TypeVar("T")
 
 _LARGEST = 512  # operations in one transaction
-_LOG_BYTES = 32 << 20  # a log that is larger is written back into the file
-_TIDY_S = 1.0
+_TIDY_S = 4.0  # seldom: while the disk is waited for, a commit may take longer too
+_WORTH_PAGES = 1000  # of the log; fewer stay where they are
 _TIDY_BUSY_MS = 50  # longest that writing back makes others wait
 _CLOSED = "the store is closed"
 
@@ -173,7 +173,6 @@ class Tidier:
 
     def __init__(self, path: Path) -> None:
         self._db = connect(path, busy_ms=_TIDY_BUSY_MS)
-        self._log = path.with_name(f"{path.name}-wal")
         self._ended = Event()
         self._thread = Thread(target=self._run, name="store-tidier", daemon=True)
         self._thread.start()
@@ -185,15 +184,14 @@ class Tidier:
 
     def _run(self) -> None:
         while not self._ended.wait(_TIDY_S):
-            with contextlib.suppress(sqlite3.Error, OSError):  # a lock, mostly: the next turn will do
-                if self._log.stat().st_size > _LOG_BYTES:
-                    self._tidy()
+            with contextlib.suppress(sqlite3.Error):  # a lock, mostly: the next turn will do
+                self._tidy()
         self._db.close()
 
     def _tidy(self) -> None:
         # Nearly all of it while others write; then, with the lock, what they wrote meanwhile, so that the log begins
         # anew: under load it would grow for ever otherwise.
-        for mode in ("PASSIVE", "PASSIVE", "TRUNCATE"):
+        for mode in ("PASSIVE", "PASSIVE", "RESTART"):
             _, length, done = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-            if done < length // 2:
-                return  # somebody reads what is old
+            if length < _WORTH_PAGES or done < length // 2:  # little, or somebody reads what is old
+                return

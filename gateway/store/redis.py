@@ -1,0 +1,174 @@
+"""The store on Redis (6.2 or later) or Valkey, for any number of replicas.
+
+A round trip reserves, one settles, and callers at the same time share them. Every step of a team is one script, so
+that it happens as a whole; durable is what Redis makes durable. Repeating what timed out is harmless: a reservation
+or settlement is known by its id. That takes an entry's time, by which the ledger is kept, to stay the same.
+
+Each script keeps to one slot, but nothing here finds its way about a cluster: that takes a proxy.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+
+from gateway.store.breaker import Breaker
+from gateway.store.contract import (
+    Granted,
+    Kind,
+    Refused,
+    Reservation,
+    Settled,
+    Settlement,
+    Standing,
+    StoreUnavailableError,
+)
+from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.redis_batch import Reply
+from gateway.store.redis_keys import Keys
+from gateway.store.redis_ledger import Ledger, walk
+from gateway.store.redis_line import Line, pool_of
+from gateway.store.redis_records import lapsed_of, place, reserved, reserving, settled, settling
+from gateway.store.redis_scripts import Command, scripts
+
+_REPORT_S = 10.0  # for each page of a report, and in pruning
+_TOGETHER = 64  # teams asked about in one round trip
+_STEP = 100  # reservations that expire in one script
+
+
+class _Open:
+    """What an open store works with: a line for requests, and one for reports."""
+
+    def __init__(self, url: str, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
+        pool = pool_of(url)
+        self.line = Line(pool, keys, timeout_s, breaker)
+        self.reports = Line(pool, keys, max(timeout_s, _REPORT_S), breaker)
+        self.ledger = Ledger(self.line, keys)
+        self.reporting = Ledger(self.reports, keys)
+
+    async def close(self) -> None:
+        await asyncio.gather(self.line.close(), self.reports.close())
+
+
+class RedisStore:
+    """The store in Redis, under keys that begin with `prefix`; waits `timeout_ms` for each round trip.
+
+    `on_change` is told False when Redis goes away, and True when it is back. Reports (entries, usage) and pruning wait
+    longer for Redis than everything else.
+    """
+
+    def __init__(
+        self, url: str, timeout_ms: int, *, prefix: str = "cg", on_change: Callable[[bool], None] | None = None
+    ) -> None:
+        pool_of(url)  # raises ValueError where that is no URL
+        self._url = url
+        self._timeout_s = timeout_ms / 1000
+        self._keys = Keys(prefix)
+        self._breaker = Breaker(on_change)
+        self._state: _Open | None = None
+
+    async def open(self) -> None:
+        """Make ready; a Redis that is away is asked again with the first operation."""
+        self._state = _Open(self._url, self._keys, self._timeout_s, self._breaker)
+        with suppress(StoreUnavailableError):
+            await self.version()
+
+    async def close(self) -> None:
+        """Finish what was handed in, hang up."""
+        if self._state is not None:
+            await self._state.close()
+
+    async def reserve(self, reservation: Reservation) -> Granted | Refused:
+        """Take all holds, or none."""
+        return reserved(reservation, await self._line.operate(reservation.team, reserving(reservation)))
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Settle a request."""
+        return settled(settlement, await self._line.operate(settlement.team, settling(settlement)))
+
+    async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
+        """Settle several requests."""
+        answers = await self._line.operate_all([(made.team, settling(made)) for made in settlements])
+        return tuple(settled(made, answer) for made, answer in zip(settlements, answers, strict=True))
+
+    async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
+        """Let the reservations expire later."""
+        teams = [team for team, ids in reservations.items() if ids]
+        for start in range(0, len(teams), _TOGETHER):
+            part = teams[start : start + _TOGETHER]
+            # Should Redis have lost its data, it hears of the teams again.
+            commands: list[Command] = [("SADD", self._keys.teams, *part)]
+            commands += [self._renewing(team, reservations[team], expires) for team in part]
+            await self._line.ask(commands)
+
+    def _renewing(self, team: str, ids: Sequence[str], expires: float) -> Command:
+        return ("ZADD", self._keys.expiries(team), "XX", "GT", *(value for id_ in ids for value in (expires, id_)))
+
+    async def expire(self, now: float) -> tuple[Entry, ...]:
+        """Charge what has expired until now."""
+        found: list[Entry] = []
+        left = await self._opened.ledger.teams()
+        while left:
+            part, left = left[:_TOGETHER], left[_TOGETHER:]
+            for team, stored in zip(part, await self._expired(part, now), strict=True):
+                found += [lapsed_of(one) for one in stored]
+                left += [team] if len(stored) == _STEP else []
+        return tuple(sorted(found, key=place))
+
+    async def _expired(self, teams: Sequence[str], now: float) -> list[Reply]:
+        keys, script = self._keys, scripts().expire
+        return await self._line.ask(
+            [script.call(keys.of_scripts(team), keys.base(team), repr(now), _STEP) for team in teams]
+        )
+
+    async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
+        """Return the counters' states."""
+        replies = await self._line.ask([("HMGET", self._keys.counter(team, name), "s", "r") for name in counters])
+        return tuple(
+            Standing(name, int(spent or 0), int(reserved_ or 0))
+            for name, (spent, reserved_) in zip(counters, replies, strict=True)
+        )
+
+    async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
+        """Return the unsettled entries, oldest first."""
+        return await self._opened.ledger.unsettled(team)
+
+    def entries(self, span: Span, team: str | None = None) -> AsyncIterator[Entry]:
+        """Yield the entries of that time."""
+        return self._opened.reporting.entries(span, team)
+
+    async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
+        """Return the sums over the entries of that time."""
+        return await self._opened.reporting.usage(span, groups, team)
+
+    async def prune(self, before: float) -> int:
+        """Forget old entries and counters."""
+        return await self._opened.reporting.prune(before)
+
+    async def version(self) -> int:
+        """Return the documents' version."""
+        (version,) = await self._line.ask([("GET", self._keys.version)])
+        return int(version or 0)
+
+    async def documents(self, kind: Kind) -> Mapping[str, bytes]:
+        """Return all documents of the kind."""
+        pages = walk(self._line, [self._keys.documents(kind)])
+        return {name.decode(): document async for rows in pages for _, name, document in rows}
+
+    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
+        """Write a document, or remove it."""
+        # Not counted up: should Redis lose its data, a count could come to what it was before.
+        version = secrets.randbits(52)
+        content = () if document is None else (document,)
+        keys = (self._keys.documents(kind), self._keys.version)
+        await self._line.ask([scripts().put.call(keys, name, version, *content)])
+
+    @property
+    def _line(self) -> Line:
+        return self._opened.line
+
+    @property
+    def _opened(self) -> _Open:
+        if self._state is None:
+            raise StoreUnavailableError("the store is not open")
+        return self._state

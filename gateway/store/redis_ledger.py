@@ -1,0 +1,164 @@
+"""The ledger in Redis, read in pages: a hash of entries for each team and hour, and one of a team's unsettled ones."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.redis_batch import Reply
+from gateway.store.redis_keys import Keys, bounds, hour_of
+from gateway.store.redis_line import Line
+from gateway.store.redis_records import entry_of, lapsed_of, place
+from gateway.store.redis_scripts import Command, scripts
+from gateway.store.sums import Sums
+
+_WIDTH = 8  # hashes read at once
+_PAGE = 250  # about how many entries of each
+_STEP = 1000
+
+Row = tuple[str, bytes, bytes]  # key, field, value
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Reads and prunes the ledger by a line of its own, so that requests do not wait behind large replies."""
+
+    line: Line
+    keys: Keys
+
+    async def teams(self, team: str | None = None) -> list[str]:
+        """Return the team, or all."""
+        if team is not None:
+            return [team]
+        (names,) = await self.line.ask([("SMEMBERS", self.keys.teams)])
+        return sorted(name.decode() for name in names)
+
+    async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
+        """Return the unsettled entries, oldest first."""
+        found: list[Entry] = []
+        keys = [self.keys.unsettled(name) for name in await self.teams(team)]
+        async for rows in walk(self.line, keys):
+            found += [lapsed_of(stored) for _, _, stored in rows]
+        return tuple(sorted(found, key=place))
+
+    async def entries(self, span: Span, team: str | None) -> AsyncIterator[Entry]:
+        """Yield the span's entries, an hour at a time, oldest first."""
+        # Unsettled ones first: one that is settled meanwhile is met twice, not missed.
+        lapsed = await self._lapsed(span, team)
+        hours = await self._hours(span, team)
+        for hour in sorted({*hours, *lapsed}):
+            rows = [row async for page in walk(self.line, hours.get(hour, [])) for row in page]
+            for entry in await asyncio.to_thread(_in_order, rows, span, lapsed.get(hour, [])):
+                yield entry
+
+    async def usage(self, span: Span, groups: Sequence[Group], team: str | None) -> tuple[Usages, ...]:
+        """Return the sums over the span's entries."""
+        lapsed = [entry for hour in (await self._lapsed(span, team)).values() for entry in hour]
+        hours = await self._hours(span, team)
+        sums, twice = Sums(groups), {(entry.team, entry.id.encode()) for entry in lapsed}
+        settled: set[tuple[str, bytes]] = set()
+        async for rows in walk(self.line, [key for keys in hours.values() for key in keys]):
+            entries = await asyncio.to_thread(_within, rows, span)
+            settled |= twice & {(entry.team, entry.id.encode()) for entry in entries} if twice else set()
+            await asyncio.to_thread(sums.add, entries)
+        sums.add(entry for entry in lapsed if (entry.team, entry.id.encode()) not in settled)
+        return await asyncio.to_thread(sums.usages)
+
+    async def prune(self, before: float) -> int:
+        """Forget settled entries and counters; return how many entries."""
+        forgotten = 0
+        for team in await self.teams():
+            for hour in await self._hours_of(team):
+                start, end = bounds(hour)
+                if end <= before:
+                    forgotten += await self._drop(team, hour)
+                elif start < before:
+                    forgotten += await self._drop_some(self.keys.ledger(team, hour), before)
+            await self._forget_counters(team, before)
+        return forgotten
+
+    async def _lapsed(self, span: Span, team: str | None) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = defaultdict(list)
+        for entry in await self.unsettled(team):
+            if span.since <= entry.time < span.until:
+                found[hour_of(entry.time)].append(entry)
+        return found
+
+    async def _hours(self, span: Span, team: str | None) -> dict[str, list[str]]:
+        """Return the keys of the span's hours."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in await self.teams(team):
+            for hour in await self._hours_of(name):
+                start, end = bounds(hour)
+                if start < span.until and end > span.since:
+                    found[hour].append(self.keys.ledger(name, hour))
+        return found
+
+    async def _hours_of(self, team: str) -> list[str]:
+        (hours,) = await self.line.ask([("SMEMBERS", self.keys.hours(team))])
+        return sorted(hour.decode() for hour in hours)
+
+    async def _drop(self, team: str, hour: str) -> int:
+        key = self.keys.ledger(team, hour)
+        # Off the index first: an entry that is written in between puts it there again.
+        count, *_ = await self.line.ask([("HLEN", key), ("SREM", self.keys.hours(team), hour), ("UNLINK", key)])
+        return int(count)
+
+    async def _drop_some(self, key: str, before: float) -> int:
+        forgotten = 0
+        async for rows in walk(self.line, [key]):
+            old = await asyncio.to_thread(_older, rows, before)
+            if old:
+                (count,) = await self.line.ask([("HDEL", key, *old)])
+                forgotten += int(count)
+        return forgotten
+
+    async def _forget_counters(self, team: str, before: float) -> None:
+        command = scripts().forget.call(self.keys.of_scripts(team), self.keys.base(team), repr(before), _STEP)
+        while (await self.line.ask([command])) == [_STEP]:
+            pass
+
+
+async def walk(line: Line, keys: Iterable[str]) -> AsyncIterator[list[Row]]:
+    """Yield what is in the hashes, several of them in one round trip, a page of each; nothing twice."""
+    ahead = iter(keys)
+    # Redis may return a field again while a hash grows or shrinks; that can't be where one page holds all.
+    cursors: dict[str, bytes] = {}
+    seen: dict[str, set[bytes]] = {}
+    while True:
+        while len(cursors) < _WIDTH and (key := next(ahead, None)) is not None:
+            cursors[key] = b"0"
+        if not cursors:
+            return
+        asked = list(cursors)
+        commands: list[Command] = [("HSCAN", key, cursors[key], "COUNT", _PAGE) for key in asked]
+        rows: list[Row] = []
+        for key, (cursor, flat) in zip(asked, await line.ask(commands), strict=True):
+            rows += _fresh(key, flat, seen.setdefault(key, set()))
+            if cursor == b"0":
+                del cursors[key], seen[key]
+            else:
+                cursors[key] = cursor
+        yield rows
+
+
+def _fresh(key: str, flat: Sequence[Reply], seen: set[bytes]) -> list[Row]:
+    rows = [(key, field, value) for field, value in zip(flat[::2], flat[1::2], strict=True) if field not in seen]
+    seen.update(flat[::2])
+    return rows
+
+
+def _within(rows: Sequence[Row], span: Span) -> list[Entry]:
+    entries = (entry_of(value) for _, _, value in rows)
+    return [entry for entry in entries if span.since <= entry.time < span.until]
+
+
+def _in_order(rows: Sequence[Row], span: Span, lapsed: Sequence[Entry]) -> list[Entry]:
+    """Return the entries in the ledger's order; of one that is in both, the settled one."""
+    found = {(entry.team, entry.id): entry for entry in (*lapsed, *_within(rows, span))}
+    return sorted(found.values(), key=place)
+
+
+def _older(rows: Sequence[Row], before: float) -> list[bytes]:
+    return [field for _, field, value in rows if entry_of(value).time < before]

@@ -1,0 +1,233 @@
+"""A connection to Redis on which callers share round trips, each bounded in time.
+
+What is handed in during one turn of the event loop, or while a round trip is under way, goes out together.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from gateway.store.breaker import Breaker
+from gateway.store.contract import StoreUnavailableError
+from gateway.store.redis_batch import Batch, Reply
+from gateway.store.redis_keys import Keys
+from gateway.store.redis_records import Answer, Operation
+from gateway.store.redis_scripts import Command, scripts
+
+CONNECT_S = 2.0  # a TLS handshake on a busy machine can take longer than callers wait; it goes on without them
+_GRACE_S = 0.002  # after the deadline: what has arrived while the event loop was busy counts
+_LARGEST = 1024  # commands and operations in one round trip
+
+T = TypeVar("T")
+
+
+class Line:
+    """One connection, made when it is needed and made anew when it is lost; all of it in one event loop."""
+
+    def __init__(self, pool: ConnectionPool, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
+        self._pool = pool
+        self._keys = keys
+        self._timeout_s = timeout_s
+        self._breaker = breaker
+        self._loop = asyncio.get_running_loop()
+        self._connection: AbstractConnection | None = None
+        self._connecting: asyncio.Task[AbstractConnection] | None = None
+        self._waiting: list[Batch] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._told: set[str] = set()  # teams that the server behind this connection knows of
+        self._open = True
+
+    async def ask(self, commands: Sequence[Command]) -> list[Reply]:
+        """Return the replies."""
+        self._admit()
+        return await self._batch().commands(commands)
+
+    async def operate(self, team: str, operation: Operation) -> Answer:
+        """Return what came of the operation."""
+        self._admit()
+        return await self._batch().operation(team, operation)
+
+    async def operate_all(self, operations: Sequence[tuple[str, Operation]]) -> list[Answer]:
+        """Return what came of the operations, each with its team, in their order."""
+        self._admit()
+        return await asyncio.gather(*(self._batch().operation(*each) for each in operations))
+
+    async def close(self) -> None:
+        """Finish what was handed in, hang up."""
+        self._open = False
+        if self._pump is not None:
+            await self._pump
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._hang_up()
+
+    def _admit(self) -> None:
+        if not self._open:
+            raise StoreUnavailableError("the store is closed")
+        if not self._breaker.admits():
+            raise StoreUnavailableError("Redis does not answer; it is asked again within a second")
+
+    def _batch(self) -> Batch:
+        """Return the batch that takes what is handed in now."""
+        if not self._waiting or self._waiting[-1].size >= _LARGEST:
+            batch = Batch(self._keys, self._loop)
+            self._waiting.append(batch)
+            _after(self._loop, self._timeout_s, lambda: batch.failed(self._late))
+        if self._pump is None:
+            self._pump = self._loop.create_task(self._run())
+        return self._waiting[-1]
+
+    @property
+    def _late(self) -> str:
+        return f"Redis did not answer within {self._timeout_s * 1000:.0f} ms"
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch = self._waiting.pop(0)
+            try:
+                await self._exchange(batch)
+            except Exception as error:  # noqa: BLE001 - whatever the client library raises, callers are told the same
+                await self._lost(batch, f"Redis: {type(error).__name__}: {error}")
+        self._pump = None
+
+    async def _exchange(self, batch: Batch) -> None:
+        if not batch.waited_for:
+            return
+        if not (self._breaker.closed or self._breaker.trying):
+            batch.failed("Redis does not answer")
+            return
+        try:
+            replies = await self._in_time(self._converse(batch))
+        except TimeoutError:
+            await self._lost(batch, self._late)
+            return
+        if any(_away(reply) for reply in replies):
+            self._breaker.failed(certainly=True)
+            await self._hang_up()
+        else:
+            self._breaker.succeeded()
+        batch.answered(replies)
+
+    async def _lost(self, batch: Batch, why: str) -> None:
+        self._breaker.failed()
+        batch.failed(why)
+        await self._hang_up()
+
+    async def _in_time(self, work: Coroutine[None, None, T]) -> T:
+        task = self._loop.create_task(work)
+        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
+        if not done:
+            done, _ = await asyncio.wait({task}, timeout=_GRACE_S)
+        if not done:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise TimeoutError
+        return task.result()
+
+    async def _converse(self, batch: Batch) -> list[Reply]:
+        """Send the batch and return its replies; all of it once more where the connection turns out to be dead."""
+        fresh = self._connection is None
+        try:
+            return await self._talk(await self._connected(), batch)
+        except (RedisConnectionError, OSError):
+            if fresh:
+                raise
+            await self._hang_up()
+            return await self._talk(await self._connected(), batch)
+
+    async def _talk(self, connection: AbstractConnection, batch: Batch) -> list[Reply]:
+        new = batch.teams - self._told
+        before: list[Command] = [("SADD", self._keys.teams, *new)] if new else []
+        if self._breaker.trying:
+            # A server that can be read but not written to is away.
+            before.append(("SET", self._keys.alive, 1, "EX", 60))
+        replies = await self._round_trip(connection, [*before, *batch.rendered()])
+        for reply in replies[: len(before)]:
+            if isinstance(reply, Exception):
+                return [reply] * (len(replies) - len(before))
+        self._told |= new
+        return replies[len(before) :]
+
+    async def _round_trip(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
+        replies = await _replies(connection, commands)
+        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await _replies(connection, [scripts().in_full(commands[place]) for place in unknown])
+            for place, reply in zip(unknown, again, strict=True):
+                replies[place] = reply
+        return replies
+
+    async def _connected(self) -> AbstractConnection:
+        if self._connection is not None:
+            return self._connection
+        if self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect())
+            self._connecting.add_done_callback(self._stop_connecting)
+        return await asyncio.shield(self._connecting)
+
+    def _stop_connecting(self, task: "asyncio.Task[AbstractConnection]") -> None:
+        self._connecting = None
+        if not task.cancelled():
+            task.exception()  # Whoever still waits is told; nobody may.
+
+    async def _connect(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.connection_class(**self._pool.connection_kwargs)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._told.clear()
+        self._connection = connection
+        return connection
+
+    async def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+
+def pool_of(url: str) -> ConnectionPool:
+    """Return what makes connections to the URL; raise ValueError where it is none."""
+    pool = ConnectionPool.from_url(url)
+    # Time is bounded here; RESP2 needs no round trip before the first command.
+    own = {"protocol": 2, "decode_responses": False, "socket_timeout": None, "socket_connect_timeout": CONNECT_S}
+    pool.connection_kwargs.update(own)
+    return pool
+
+
+async def _replies(connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: list[Reply] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            replies.append(error)
+    return replies
+
+
+def _away(reply: Reply) -> bool:
+    """Whether the server says that it does not serve: read only, out of memory, elsewhere... A mistake is not that."""
+    if type(reply) is ResponseError:
+        return not str(reply).startswith(("ERR", "WRONGTYPE", "user_script", "@user_script"))
+    return isinstance(reply, Exception)
+
+
+def _after(loop: asyncio.AbstractEventLoop, delay_s: float, work: Callable[[], None]) -> None:
+    """Call it after the delay, and later where the event loop itself was busy then."""
+    due = loop.time() + delay_s
+
+    def look() -> None:
+        late = loop.time() - due
+        loop.call_later(min(max(_GRACE_S, late), delay_s), work)
+
+    loop.call_at(due, look)
