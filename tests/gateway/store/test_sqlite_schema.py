@@ -78,7 +78,7 @@ def _folder(path: Path) -> None:
         (_newer, "written by a newer release (its tables are version 2, not 1)"),
         (_other_program, "another program's database"),
         (_text, "file is not a database"),
-        (_folder, "is a directory"),
+        (_folder, "unable to open database file"),
     ],
 )
 def test_a_file_that_cannot_be_the_store_s_is_refused_and_left(
