@@ -4,6 +4,7 @@ What is handed in during one turn of the event loop, or while a round trip is un
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -22,6 +23,8 @@ from gateway.store.redis_scripts import Command, scripts
 CONNECT_S = 2.0  # a TLS handshake on a busy machine can take longer than callers wait; it goes on without them
 _GRACE_S = 0.002  # after the deadline: what has arrived while the event loop was busy counts
 _LARGEST = 1024  # commands and operations in one round trip
+# States for which the client library has no class; and what Redis before 7 says of a script that met with one.
+_AWAY = re.compile(r"^(BUSY|MISCONF|NOREPLICAS) |-(OOM|READONLY|MISCONF|NOREPLICAS) ")
 
 T = TypeVar("T")
 
@@ -218,7 +221,7 @@ async def _replies(connection: AbstractConnection, commands: Sequence[Command]) 
 def _away(reply: Reply) -> bool:
     """Whether the server says that it does not serve: read only, out of memory, elsewhere... A mistake is not that."""
     if type(reply) is ResponseError:
-        return not str(reply).startswith(("ERR", "WRONGTYPE", "user_script", "@user_script"))
+        return bool(_AWAY.search(str(reply)))
     return isinstance(reply, Exception)
 
 

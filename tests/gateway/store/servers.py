@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,20 +31,26 @@ def binary() -> str:
     return str(next(Path(package.origin).parent.glob("_binaries/*/valkey-server")))
 
 
+def _debugging() -> list[str]:
+    """Return what allows DEBUG; before release 7 it is, and the option is not known."""
+    told = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    release = re.search(r"v=(\d+)", told)
+    return ["--enable-debug-command", "yes"] if release and int(release[1]) >= 7 else []
+
+
 class RedisServer:
     """A server of our own on a port of the loopback address, which keeps nothing on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = TemporaryDirectory(prefix="context-gateway-")
         self.start()
 
     def start(self) -> None:
-        command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(
-            [*command, "--enable-debug-command", "local"], cwd=self._folder.name, stdout=subprocess.DEVNULL
-        )
+        command = [binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *_debugging()]
+        self._process = subprocess.Popen([*command, *self._options], cwd=self._folder.name, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
             assert self._process.poll() is None, "the server ended"
@@ -73,6 +80,15 @@ class RedisServer:
             line.sendall(" ".join(map(str, words)).encode() + b"\r\n")
             return line.recv(1 << 20)
 
+    def reads(self) -> int:
+        """Return how often it has read from a connection."""
+        return int(re.findall(rb"total_reads_processed:(\d+)", self.ask("INFO", "stats"))[0])
+
+    def calls(self, command: str) -> int:
+        """Return how often the command was asked for."""
+        found = re.findall(rf"cmdstat_{command}:calls=(\d+)".encode(), self.ask("INFO", "commandstats"))
+        return int(found[0]) if found else 0
+
     def _answers(self) -> bool:
         try:
             return self.ask("PING").startswith(b"+PONG")
@@ -81,9 +97,9 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[RedisServer]:
+def running(*options: str) -> Iterator[RedisServer]:
     """Run a server for the block."""
-    server = RedisServer()
+    server = RedisServer(*options)
     try:
         yield server
     finally:

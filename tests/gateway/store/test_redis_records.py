@@ -1,0 +1,61 @@
+"""Operations as bytes and back."""
+
+import msgspec
+import pytest
+
+from gateway.store.contract import Granted, Refused, Settled, Standing
+from gateway.store.entries import State
+from gateway.store.redis_records import (
+    answers,
+    entry_of,
+    heads,
+    lapsed_of,
+    place,
+    reserved,
+    reserving,
+    settled,
+    settling,
+)
+from tests.gateway.store.cases import NOW, entry, hold, reservation, settlement
+
+
+def test_what_is_stored_of_a_settlement_is_its_entry() -> None:
+    made = settlement("r1", ("usd", 5), user="é", cost_nano=2**60, first_byte_ms=1.5)
+    assert entry_of(settling(made).stored) == made.entry
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_of_what_is_stored_of_a_reservation_the_entry_is_found_again_as_unsettled(count: int) -> None:
+    made = reservation("r1", *(hold(f"counter {number}" * 20) for number in range(count)), model="m")
+    assert lapsed_of(reserving(made).stored) == entry("r1", model="m", state=State.UNSETTLED)
+
+
+def test_heads_carry_what_the_script_reads() -> None:
+    operations = [reserving(reservation("r1", hold())), settling(settlement("r2", ("usd", 5)))]
+    assert msgspec.msgpack.decode(heads(operations)) == [
+        [0, "r1", "2033-05-18T03", NOW, NOW + 60],
+        [1, "r2", "2033-05-18T03", [["usd", 5, None]]],
+    ]
+
+
+def test_an_entry_with_fields_of_a_later_release_can_be_read() -> None:
+    later = msgspec.msgpack.encode({**msgspec.to_builtins(entry("r1", status=200)), "added": 1})
+    assert entry_of(later) == entry("r1", status=200)
+
+
+def test_answers_are_told_apart() -> None:
+    asked = reservation("r1", hold("usd"), hold("tokens"))
+    standings = (Standing("usd", 1, 2), Standing("tokens", 3, 4))
+    assert reserved(asked, [0, 1, 2, 3, 4]) == Granted(standings)
+    assert reserved(asked, [2, 1, 2, 3, 4]) == Refused(1, standings)
+    made = settlement("r1", ("usd", 5), ("tokens", 6))
+    assert settled(made, [1, 10, 11, 1, 2, 3, 4]) == Settled(True, (10, 11), standings)
+    assert settled(made, [0]) == Settled(False, (), ())
+    assert answers(msgspec.msgpack.encode([[0], [1, 2]])) == [[0], [1, 2]]
+
+
+def test_the_ledger_s_order_is_by_time_then_team_then_id() -> None:
+    made = [entry("b", team="x"), entry("a", team="x"), entry("z", team="a"), entry("z", time=NOW - 1)]
+    assert [(each.team, each.id) for each in sorted(made, key=place)] == [
+        ("acme", "z"), ("a", "z"), ("x", "a"), ("x", "b"),
+    ]  # fmt: skip
