@@ -5,9 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
-from gateway import headers
+from gateway import headers, logs
 from gateway.budgets.admission import Admission, Application, Ticket
 from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.settling import Settling
@@ -20,12 +21,14 @@ from gateway.output_limits import output_limit
 from gateway.policies import Route
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
+from gateway.request import ApiRequest
 from gateway.routes import COUNTED, may_use, name_of
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller, Keyring
 from gateway.trace import Trace
 from gateway.upstream import Headers
 
+_INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
 _MOST_WARNINGS = 16  # of a team that nobody has been told of yet
 _KINDS = {Unit.REQUESTS: "requests", Unit.RATE_TOKENS: "tokens"}
 
@@ -92,9 +95,10 @@ class Spending:
         if caller is None or asked is None or not isinstance(body, bytes) or route not in COUNTED:
             return
         counted = trace.windowed.tokens[1] if trace.windowed else None
-        trace.worst = worst = worst_case(asked, body, counted, route, self._answer(asked.model))
+        trace.worst = weigh = partial(_weighed, asked, body, counted, route, self._answer(asked.model))
         if not limits:
             return
+        worst = weigh() if len(body) <= _INLINE else await asyncio.to_thread(weigh)
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, trace.upstream or "", asked.model, entry)
         if self.settling.flush():
@@ -154,3 +158,11 @@ def _check_model(caller: Caller, model: str | None) -> None:
     elif caller.models or caller.policy.models:
         # Which model the upstream would take instead is not known here.
         raise NotAllowedError("This key may only use some models, and the request names none.")
+
+
+def _weighed(asked: ApiRequest, body: bytes, counted: int | None, route: Route, answer: int) -> WorstCase:
+    try:
+        return worst_case(asked, body, counted, route, answer)
+    except Exception as error:  # noqa: BLE001 - a body that nobody foresaw must not be refused for it
+        logs.event("worst_case_failed", error=type(error).__name__, where=logs.place(error))
+        return WorstCase(len(body), answer * asked.answers)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -71,7 +72,7 @@ class Trace:
     caller: Caller | None = None
     upstream: str | None = None
     request: ApiRequest | None = None
-    worst: WorstCase | None = None
+    worst: Callable[[], WorstCase] | None = None
     ticket: Ticket | None = None
     limits_said: Headers = field(default_factory=list)
     unsent: bool = False
@@ -142,7 +143,8 @@ class Trace:
             out=self.asked is not None and not self.unsent,
             head=self.head is not None,
             client_gone=self.client_gone,
-            worst=self.worst,
+            # Worked out only where it is needed: an upstream that reports its usage leaves nothing to estimate.
+            worst=self.worst() if self.worst and self.delivery.usage is None else None,
             counted=done.tokens[1] if done else None,
         )
         return outcome_of(sent, self.delivery)

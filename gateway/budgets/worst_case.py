@@ -131,7 +131,8 @@ def _counted(message: dict[str, Any]) -> int:
     if calls is not None and not isinstance(calls, list):
         return 0
     arguments = (_field(call.get("function"), "arguments") for call in _dicts(calls))
-    understood = message.get("role") in ROLES and (not isinstance(content, list) or all(map(_understood, content)))
+    role = message.get("role")
+    understood = isinstance(role, str) and role in ROLES and (not isinstance(content, list) or all(map(_understood, content)))
     return sum(map(_length, arguments)) + (sum(map(_length, _texts(content))) if understood else 0)
 
 

@@ -28,7 +28,6 @@ windowing: {{mode: "shadow", deadline_ms: 20000}}
 teams:
   acme: {{keys: ["sk-acme-0123456789abcdef"], budget: {{usd: 5.00, period: month}}}}
 admin: {{token: "admin-token-0123456789"}}
-redis: {{url: "redis://127.0.0.1:6379/0"}}
 """
 
 
