@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -101,15 +100,14 @@ async def watch(store: Store, counter: str, limit: int, tally: Tally) -> None:
 
 async def trouble(fleet: Fleet, done: Callable[[], float], tally: Tally) -> None:
     """Stop the store twice, and kill a gateway once, at fixed shares of the work."""
-    pause, kill = fleet.pause_store, None
-    for share, what in ((0.2, pause), (0.45, kill), (0.7, pause)) if pause else ((0.45, kill),):
+    for share, what in ((0.2, "pause"), (0.45, "kill"), (0.7, "pause")):
         while done() < share:  # noqa: ASYNC110 - it is a share of work done, which nobody announces
             await asyncio.sleep(0.02)
-        if what is not None:
-            what(signal.SIGSTOP)
+        if what == "pause" and fleet.pause_store and fleet.resume_store:
+            fleet.pause_store()
             await asyncio.sleep(_PAUSE_S)
-            what(signal.SIGCONT)
-        else:
+            fleet.resume_store()
+        elif what == "kill":
             tally.at_kill = tally.in_flight
             fleet.kill_one()
             await asyncio.sleep(1.0)

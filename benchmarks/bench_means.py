@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
-from tests.gateway.store.servers import running_redis
 
 from benchmarks.http_clients import BODY
 from benchmarks.load import Load, generator, measure
 from benchmarks.processes import free_port, running
 from benchmarks.report import console
+from tests.gateway.store import servers
 
 CONNECTIONS = (1, 16, 64)
 OFF, SQLITE, REDIS = "off", "SQLite", "Redis or Valkey"
@@ -33,7 +33,7 @@ teams:
 def gateways(upstream: str) -> Iterator[dict[str, str]]:
     """Run the three gateways; return their URLs by name."""
     with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(running_redis())
+        redis = stack.enter_context(servers.running())
         configs = {
             OFF: "store: {ledger: off}\n",
             SQLITE: _ON,

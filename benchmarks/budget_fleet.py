@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.gateway.store.servers import running_redis
-
 from benchmarks.processes import ROOT, Server, free_port, running, wait_until
 from gateway.store.contract import Store
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
+from tests.gateway.store import servers
 
 _GATEWAYS = 4
 _CONFIG = """
@@ -65,7 +64,8 @@ class Fleet:
     store: Store
     kill_one: Callable[[], None]
     restart_one: Callable[[], None]
-    pause_store: Callable[[int], None] | None
+    pause_store: Callable[[], None] | None = None
+    resume_store: Callable[[], None] | None = None
 
 
 class _Gateway:
@@ -109,7 +109,7 @@ class _Gateway:
 @contextlib.contextmanager
 def redis_fleet(folder: Path, wanted: Wanted) -> Iterator[Fleet]:
     """Run four gateways behind nginx on one Redis or Valkey."""
-    with running_redis() as redis, contextlib.ExitStack() as stack:
+    with servers.running() as redis, contextlib.ExitStack() as stack:
         config = folder / "gateway.yaml"
         config.write_text(wanted.config(f'redis: {{url: "{redis.url}"}}'))
         gateways = [_Gateway(config, folder / f"gateway{n}.log") for n in range(_GATEWAYS)]
@@ -122,7 +122,8 @@ def redis_fleet(folder: Path, wanted: Wanted) -> Iterator[Fleet]:
             RedisStore(redis.url, 5_000),
             gateways[1].kill,
             gateways[1].restart,
-            lambda number: os.kill(redis.pid, number),
+            redis.pause,
+            redis.resume,
         )
 
 
@@ -156,7 +157,6 @@ def sqlite_fleet(folder: Path, wanted: Wanted) -> Iterator[Fleet]:
             SqliteStore(file, "process"),
             lambda: _kill_worker(server.process.pid),
             lambda: None,  # uvicorn starts another worker by itself
-            None,  # nothing that could be stopped apart from the gateway
         )
 
 

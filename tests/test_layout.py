@@ -19,7 +19,6 @@ MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
     "gateway/reporting": (),
-    "gateway/reporting": (),
     "gateway/store": (),
     "gateway/teams": (),
     "gateway/windowing": (),

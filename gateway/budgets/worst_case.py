@@ -132,7 +132,9 @@ def _counted(message: dict[str, Any]) -> int:
         return 0
     arguments = (_field(call.get("function"), "arguments") for call in _dicts(calls))
     role = message.get("role")
-    understood = isinstance(role, str) and role in ROLES and (not isinstance(content, list) or all(map(_understood, content)))
+    understood = (
+        isinstance(role, str) and role in ROLES and (not isinstance(content, list) or all(map(_understood, content)))
+    )
     return sum(map(_length, arguments)) + (sum(map(_length, _texts(content))) if understood else 0)
 
 

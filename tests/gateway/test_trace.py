@@ -1,6 +1,6 @@
-from gateway.request import ApiRequest
 from gateway.config import ModelSettings, Settings, UpstreamSettings
 from gateway.pricing import PriceBook
+from gateway.request import ApiRequest
 from gateway.savings import Saving
 from gateway.trace import Trace, Windowed
 from gateway.usage import Usage
