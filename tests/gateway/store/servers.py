@@ -31,6 +31,13 @@ def binary() -> str:
     return str(next(Path(package.origin).parent.glob("_binaries/*/valkey-server")))
 
 
+def _port() -> int:
+    """Return a free port; a server of a cluster needs another one 10,000 above."""
+    while (port := free_port()) >= 55_000:
+        pass
+    return port
+
+
 def _debugging() -> list[str]:
     """Return what allows DEBUG; before release 7 it is, and the option is not known."""
     told = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
@@ -43,7 +50,7 @@ class RedisServer:
 
     def __init__(self, *options: str) -> None:
         self._options = options
-        self.port = free_port()
+        self.port = _port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = TemporaryDirectory(prefix="context-gateway-")
         self.start()

@@ -45,7 +45,8 @@ async def test_callers_at_the_same_time_share_a_round_trip(server: RedisServer) 
         before = server.reads()
         operations = [line.operate("acme", reserving(reservation(f"r{n}", hold(amount=1)))) for n in range(50)]
         answers = await asyncio.gather(*operations, *(line.ask([("PING",)]) for _ in range(50)))
-    assert server.reads() - before <= 5  # of which one asked for these numbers, and the scripts were unknown
+    # It reads 16 KB at a time, and the script is sent twice, since it is not known; one read asked for this number.
+    assert server.reads() - before <= 10
     assert sorted(answer[2] for answer in answers[:50]) == list(range(1, 51))
     assert answers[50:] == [[b"PONG"]] * 50
     assert server.calls("evalsha") == 1
