@@ -15,7 +15,8 @@ from gateway.store.sums import Sums
 
 _WIDTH = 8  # hashes read at once
 _PAGE = 250  # about how many entries of each
-_STEP = 1000
+_TOGETHER = 64  # teams asked about in one round trip
+_STEP = 1000  # counters forgotten in one script
 
 Row = tuple[str, bytes, bytes]  # key, field, value
 
@@ -56,25 +57,23 @@ class Ledger:
         """Return the sums over the span's entries."""
         lapsed = [entry for hour in (await self._lapsed(span, team)).values() for entry in hour]
         hours = await self._hours(span, team)
-        sums, twice = Sums(groups), {(entry.team, entry.id.encode()) for entry in lapsed}
-        settled: set[tuple[str, bytes]] = set()
+        sums = Sums(groups)
         async for rows in walk(self.line, [key for keys in hours.values() for key in keys]):
-            entries = await asyncio.to_thread(_within, rows, span)
-            settled |= twice & {(entry.team, entry.id.encode()) for entry in entries} if twice else set()
-            await asyncio.to_thread(sums.add, entries)
-        sums.add(entry for entry in lapsed if (entry.team, entry.id.encode()) not in settled)
+            lapsed = await asyncio.to_thread(_add, sums, rows, span, lapsed)
+        sums.add(lapsed)
         return await asyncio.to_thread(sums.usages)
 
     async def prune(self, before: float) -> int:
         """Forget settled entries and counters; return how many entries."""
         forgotten = 0
-        for team in await self.teams():
-            for hour in await self._hours_of(team):
-                start, end = bounds(hour)
-                if end <= before:
-                    forgotten += await self._drop(team, hour)
-                elif start < before:
-                    forgotten += await self._drop_some(self.keys.ledger(team, hour), before)
+        teams = await self.teams()
+        for team, hour in await self._known_hours(teams):
+            start, end = bounds(hour)
+            if end <= before:
+                forgotten += await self._drop(team, hour)
+            elif start < before:
+                forgotten += await self._drop_some(self.keys.ledger(team, hour), before)
+        for team in teams:
             await self._forget_counters(team, before)
         return forgotten
 
@@ -88,16 +87,20 @@ class Ledger:
     async def _hours(self, span: Span, team: str | None) -> dict[str, list[str]]:
         """Return the keys of the span's hours."""
         found: dict[str, list[str]] = defaultdict(list)
-        for name in await self.teams(team):
-            for hour in await self._hours_of(name):
-                start, end = bounds(hour)
-                if start < span.until and end > span.since:
-                    found[hour].append(self.keys.ledger(name, hour))
+        for name, hour in await self._known_hours(await self.teams(team)):
+            start, end = bounds(hour)
+            if start < span.until and end > span.since:
+                found[hour].append(self.keys.ledger(name, hour))
         return found
 
-    async def _hours_of(self, team: str) -> list[str]:
-        (hours,) = await self.line.ask([("SMEMBERS", self.keys.hours(team))])
-        return sorted(hour.decode() for hour in hours)
+    async def _known_hours(self, teams: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the teams' hours, each with its team."""
+        found: list[tuple[str, str]] = []
+        for start in range(0, len(teams), _TOGETHER):
+            part = teams[start : start + _TOGETHER]
+            replies = await self.line.ask([("SMEMBERS", self.keys.hours(team)) for team in part])
+            found += [(team, hour.decode()) for team, hours in zip(part, replies, strict=True) for hour in hours]
+        return found
 
     async def _drop(self, team: str, hour: str) -> int:
         key = self.keys.ledger(team, hour)
@@ -152,6 +155,14 @@ def _fresh(key: str, flat: Sequence[Reply], seen: set[bytes]) -> list[Row]:
 def _within(rows: Sequence[Row], span: Span) -> list[Entry]:
     entries = (entry_of(value) for _, _, value in rows)
     return [entry for entry in entries if span.since <= entry.time < span.until]
+
+
+def _add(sums: Sums, rows: Sequence[Row], span: Span, lapsed: Sequence[Entry]) -> list[Entry]:
+    """Add the span's entries; return what is left of the lapsed ones, which are none of these."""
+    entries = _within(rows, span)
+    sums.add(entries)
+    settled = {(entry.team, entry.id) for entry in entries} if lapsed else set()
+    return [entry for entry in lapsed if (entry.team, entry.id) not in settled]
 
 
 def _in_order(rows: Sequence[Row], span: Span, lapsed: Sequence[Entry]) -> list[Entry]:
