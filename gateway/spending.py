@@ -15,7 +15,13 @@ from gateway.budgets.settling import Settling
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.worst_case import WorstCase, worst_case
 from gateway.config import Settings
-from gateway.errors import GatewayError, InvalidRequestError, NotAllowedError
+from gateway.errors import (
+    GatewayError,
+    InsufficientQuotaError,
+    InvalidRequestError,
+    NotAllowedError,
+    RateLimitError,
+)
 from gateway.exchange import Exchange
 from gateway.output_limits import output_limit
 from gateway.policies import Route
@@ -101,14 +107,22 @@ class Spending:
         worst = weigh() if len(body) <= _INLINE else await asyncio.to_thread(weigh)
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, trace.upstream or "", asked.model, entry)
-        if self.settling.flush():
-            await asyncio.sleep(0)  # What was spent before is settled in the same step, and first.
         try:
-            trace.ticket = ticket = await self.admission.admit(application)
+            trace.ticket = ticket = await self._admitted(application)
         except GatewayError:
             trace.limits_said = self._said(caller.team, limits)
             raise
         trace.limits_said = self._said(ticket.team, limits) + self._warned(ticket.team)
+
+    async def _admitted(self, application: Application) -> Ticket:
+        """Admit the request; where there is no room, once more when what waits here to be settled has been."""
+        try:
+            return await self.admission.admit(application)
+        except (InsufficientQuotaError, RateLimitError):
+            if not self.settling.flush():
+                raise
+        await asyncio.sleep(0)  # The settlements are on their way before the second reservation.
+        return await self.admission.admit(application)
 
     def settle(self, trace: Trace, record: RequestRecord) -> None:
         """Hand the finished request over; of a caller that nobody knows nothing is kept."""
