@@ -20,7 +20,7 @@ admin: {{token: {token}}}
 teams:
   tight: {{keys: [sk-tight-0123456789], budget: {{usd: 0.0001, period: day, soft: [50]}}}}
   tokens: {{keys: [sk-tokens-0123456789], budget: [{{tokens: 400, period: total, soft: [10]}}]}}
-  serial: {{keys: [sk-serial-0123456789], budget: {{tokens: 300, period: day}}}}
+  serial: {{keys: [sk-serial-0123456789], budget: {{tokens: 400, period: day}}}}
   users: {{keys: [sk-users-0123456789], budget: {{tokens: 200, period: month, per: user}}}}
   rated: {{keys: [sk-rated-0123456789], limits: {{requests_per_minute: 3, tokens_per_minute: 100000}}}}
   single: {{keys: [sk-single-0123456789], limits: {{concurrent: 1}}}}
@@ -96,7 +96,7 @@ def test_a_client_that_asks_one_after_the_other_is_not_refused_for_its_own_last_
     client = sdk(teams, "serial", max_retries=0)
     spent = sum(ask(client).json()["usage"]["total_tokens"] for _ in range(8))
     assert len(upstream.requests) == 8
-    assert spent < 300 < 8 * (len(upstream.last.body) + 16), "several reservations do not fit beside each other"
+    assert spent < 400 < 8 * (len(upstream.last.body) + 16), "several reservations do not fit beside each other"
 
 
 def test_each_user_has_a_budget(teams: Gateway, upstream: Upstream) -> None:
