@@ -1,0 +1,178 @@
+import asyncio
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gateway.policies import Route
+from gateway.store.entries import Entry, Span, State
+from tests.gateway.asgi import JSON, Call
+from tests.gateway.pipelines import Recorded, pipeline
+from tests.integration.client import chat_body
+from tests.upstreams import Upstream
+
+KEY = "sk-acme-01234567"
+EVER = Span(0.0, 1e12)
+ASK = chat_body(max_tokens=16)
+
+
+def teams(**acme: Any) -> dict[str, Any]:
+    return {"windowing": {"mode": "off"}, "teams": {"acme": {"keys": [KEY], **acme}}}
+
+
+async def chat(line: Recorded, body: bytes = ASK, *headers: tuple[bytes, bytes], key: str = KEY) -> Call:
+    call = Call("POST", "/v1/chat/completions", body, JSON, (b"authorization", f"Bearer {key}".encode()), *headers)
+    return await call.by(line.pipeline.chat)
+
+
+async def relay(line: Recorded, route: Route, method: str, path: str, body: bytes = b"") -> Call:
+    call = Call(method, path, body, JSON, (b"authorization", f"Bearer {KEY}".encode()))
+    return await call.by(partial(line.pipeline.relay, route=route))
+
+
+async def ledger(line: Recorded) -> list[Entry]:
+    """Return the ledger, once all that is finished is settled."""
+    await line.accounts.spending.settling.finish()
+    return [entry async for entry in line.accounts.store.entries(EVER)]
+
+
+def said(reply: Call) -> tuple[int, str | None]:
+    return reply.status, None if reply.status == 200 else reply.json()["error"]["code"]
+
+
+async def test_who_calls_is_known_by_the_key(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams()) as line:
+        assert line.pipeline.spending.keys_required
+        assert said(await chat(line)) == (200, None)
+        assert said(await chat(line, key="sk-nobody-012345")) == (401, "invalid_api_key")
+        assert [(entry.team, entry.key != "", entry.state) for entry in await ledger(line)] == [
+            ("acme", True, State.SETTLED)
+        ], "of a caller that nobody knows nothing is kept"
+    assert len(upstream.requests) == 1
+
+
+async def test_without_teams_anybody_may_call(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, windowing={"mode": "off"}) as line:
+        assert not line.pipeline.spending.keys_required
+        reply = await chat(line, key="sk-whatever")
+        assert said(reply) == (200, None)
+        assert [entry.team for entry in await ledger(line)] == ["default"]
+    assert not [name for name, _ in reply.headers if name.startswith((b"x-ratelimit-limit", b"x-gateway-budget"))]
+
+
+@pytest.mark.parametrize(
+    "policy, chats, files",
+    [
+        ({}, 200, 200),
+        ({"routes": ["chat"]}, 200, 403),
+        ({"routes": ["other"]}, 403, 200),
+        ({"budget": {"tokens": 10_000}}, 200, 403),
+    ],
+)
+async def test_only_the_routes_that_the_team_may_use(
+    upstream: Upstream, policy: dict[str, Any], chats: int, files: int
+) -> None:
+    async with pipeline(upstream.url, **teams(**policy)) as line:
+        assert (await chat(line)).status == chats
+        reply = await relay(line, Route.OTHER, "GET", "/v1/files")
+    assert (reply.status == 403) == (files == 403)
+    if files == 403:
+        message = "The team 'acme' may not use GET /v1/files."
+        assert reply.json()["error"] == {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "not_allowed",
+        }
+
+
+ONE_MODEL = {"models": ["gpt-4o-mini"]}
+
+
+@pytest.mark.parametrize(
+    "policy", [ONE_MODEL, {"keys": [{"key": KEY, **ONE_MODEL}]}, {**ONE_MODEL, "budget": {"tokens": 10_000}}]
+)
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        (ASK, 200),
+        (chat_body(model="gpt-4o", max_tokens=16), 403),
+        (b'{"messages": [], "max_tokens": 16}', 403),
+        (b'{"model": null, "messages": [], "max_tokens": 16}', 403),
+        (b'{"model": "", "messages": [], "max_tokens": 16}', 403),
+    ],
+)
+async def test_only_the_models_that_the_team_or_the_key_may_ask_for(
+    upstream: Upstream, policy: dict[str, Any], body: bytes, status: int
+) -> None:
+    async with pipeline(upstream.url, **teams(**policy)) as line:
+        assert (await chat(line, body)).status == status
+        completion = await relay(line, Route.COMPLETIONS, "POST", "/v1/completions", body)
+        assert (completion.status == 403) == (status == 403)
+        assert (State.SETTLED in {entry.state for entry in await ledger(line)}) == (status == 200)
+    assert (len(upstream.requests) == 0) == (status == 403)
+
+
+async def test_without_a_list_of_models_none_need_be_named(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 10_000})) as line:
+        await chat(line, b'{"messages": [], "max_tokens": 16}')
+    assert len(upstream.requests) == 1
+
+
+async def test_what_is_left_of_the_rates_is_said_of_every_reply(upstream: Upstream) -> None:
+    if (left := 60 - time.time() % 60) < 3:
+        await asyncio.sleep(left)  # All three in one minute.
+    rates = {"requests_per_minute": 2, "tokens_per_minute": 100_000}
+    async with pipeline(upstream.url, **teams(limits=rates)) as line:
+        replies = [await chat(line) for _ in range(3)]
+        first, _, refused = replies
+        assert [reply.status for reply in replies] == [200, 200, 429]
+        assert [reply.header(b"x-ratelimit-remaining-requests") for reply in replies] == ["1", "0", "0"]
+        assert first.header(b"x-ratelimit-limit-tokens") == "100000"
+        assert 0 < 100_000 - int(first.header(b"x-ratelimit-remaining-tokens")) <= len(ASK) + 64 + 16
+        assert 0 <= float(first.header(b"x-ratelimit-reset-requests").removesuffix("s")) <= 60
+        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+        assert 1 <= int(refused.header(b"retry-after")) <= 60
+        assert sorted(entry.state for entry in await ledger(line)) == [State.FREE, State.SETTLED, State.SETTLED]
+
+
+async def test_a_soft_limit_is_announced_once_with_the_next_reply(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 10_000, "period": "total", "soft": [1, 90]})) as line:
+        warnings = []
+        for _ in range(12):
+            warnings.append((await chat(line)).header(b"x-gateway-budget-warning"))
+            spent = sum(entry.input + entry.output for entry in await ledger(line))
+        assert 100 <= spent < 9000
+    assert [warning for warning in warnings if warning] == ["1% of the 10,000 tokens in total is spent"]
+    assert not warnings[0]
+
+
+async def test_a_budget_with_no_room_refuses_before_anything_is_sent(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 500})) as line:
+        reply = await chat(line, chat_body(max_tokens=400))
+        assert said(reply) == (429, "insufficient_quota")
+        assert said(await chat(line)) == (200, None)
+        assert [entry.state for entry in await ledger(line)] == [State.FREE, State.SETTLED]
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("policy, status", [({}, 200), ({"budget": {"tokens": 10_000}}, 400), (ONE_MODEL, 400)])
+async def test_a_body_that_cannot_be_read_is_refused_where_it_is_held_to_something(
+    upstream: Upstream, policy: dict[str, Any], status: int
+) -> None:
+    async with pipeline(upstream.url, **teams(**policy)) as line:
+        assert (await chat(line, ASK, (b"content-encoding", b"identity"))).status == 200
+        reply = await chat(line, b"compressed", (b"content-encoding", b"br"))
+    assert (status == 400) == (reply.status == 400 and b"plain JSON, not compressed" in reply.body)
+    assert len(upstream.requests) == (1 if status == 400 else 2)
+
+
+@pytest.mark.parametrize("policy, written", [({}, 0), ({"limits": {"requests_per_minute": 9}}, 1)])
+async def test_with_the_ledger_off_only_callers_with_limits_are_in_it(
+    upstream: Upstream, policy: dict[str, Any], written: int
+) -> None:
+    async with pipeline(upstream.url, store={"ledger": "off"}, **teams(**policy)) as line:
+        assert said(await chat(line)) == (200, None)
+        assert len(await ledger(line)) == written
+    assert len(line.records) == 1
