@@ -73,7 +73,7 @@ def a_socket(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil, said", [(a_folder, "is a directory"), (some_text, "file is not a database"), (a_socket, "no such device")]
+    "spoil, said", [(a_folder, "unable to open"), (some_text, "file is not a database"), (a_socket, "unable to open")]
 )
 def test_a_file_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, spoil: Any, said: str) -> None:
     file = tmp_path / "gateway.db"
