@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means bench-store clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ bench-peers: $(READY)  ## the evaluation cases through LiteLLM and Headroom, in 
 
 bench-budgets: $(READY)  ## are budgets exact: a fleet on one store, killed and paused, against an upstream that bills (needs nginx)
 	$(BIN)/python -m benchmarks.bench_budgets
+
+bench-store: $(READY)  ## pairs of reserving and settling a second, by store and callers
+	$(BIN)/python -m benchmarks.bench_store
 
 bench-means: $(READY)  ## what keys, budgets and ledger cost a small request, on SQLite and on Redis
 	$(BIN)/python -m benchmarks.bench_means
