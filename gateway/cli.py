@@ -42,7 +42,7 @@ def serve(
     try:
         stores.check(settings, config)
     except StoreUnavailableError as error:
-        fail(f"the store can't be used: {error}")
+        fail(f"the store can't be used: {error} (store.path in the configuration names another place)")
     try:
         server.run(config, host, port, workers)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,11 +30,23 @@ def store_of(settings: Settings, config: Path | None, on_change: Callable[[bool]
 
 
 def default_path(config: Path | None) -> Path:
-    """Return where SQLite's file is put: beside the configuration, or where the user's programs keep their state."""
+    """Return where SQLite's file is put: beside the configuration, or where the user's programs keep their state.
+
+    Where that cannot be written, as in a container without a home, among the temporary files: without a configuration
+    a gateway shall serve wherever it is started.
+    """
     if config is not None:
         return config.resolve().parent / _FILE
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "context-gateway" / _FILE
+    home = Path(state) if state else Path.home() / ".local" / "state"
+    place = home if _can_be_written(home) else Path(tempfile.gettempdir())
+    return place / "context-gateway" / _FILE
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be made there, or the folder itself in the first one above that exists."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 @asynccontextmanager

@@ -90,3 +90,14 @@ def test_a_file_that_can_be_used_stays_usable_and_a_redis_may_come_later(tmp_pat
     assert (tmp_path / "gateway.db").is_file()
     check(settings(redis=NOWHERE), tmp_path / "gone" / "gateway.yaml")
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_gateway_without_a_configuration_serves_where_nothing_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file" / "state"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    assert default_path(None) == tmp_path / "temporary/context-gateway/gateway.db"
+    check(settings(), None)
+    assert default_path(None).is_file()
