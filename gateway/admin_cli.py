@@ -162,6 +162,16 @@ def list_keys(
         show_table(("key", "team", "name", "models", "expires", "source"), [_key_row(key) for key in found])
 
 
+@keys.command("show")
+def show_key(key: KeyId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show what holds for a key, without what it is."""
+    found = _on_roster(config, lambda roster: roster.show_key(key))
+    if as_json:
+        _print_json(found.shown())
+    else:
+        show_table(("field", "value"), [(name, _text(value)) for name, value in found.shown().items()])
+
+
 def _key_row(key: Key) -> tuple[str, ...]:
     ends = key.policy.expires
     expires = "expired" if key.expired else f"{ends:%Y-%m-%d %H:%M %Z}" if ends else "never"

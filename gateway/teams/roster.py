@@ -157,6 +157,11 @@ class Roster:
             self._team(team)
         return self._keys_of(team)
 
+    async def show_key(self, identity: str) -> Key:
+        """Return the key, wherever it was made."""
+        await self.refresh()
+        return self._key(identity)
+
     async def add_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
         """Make a key; it is returned here, as the only time that it is known, with what is kept of it."""
         async with self._changing:
@@ -210,10 +215,14 @@ class Roster:
             raise UnknownNameError(f"There is no team {name}.")
         return team
 
-    def _made_key(self, identity: str) -> Key:
+    def _key(self, identity: str) -> Key:
         key = self._known.keys.get(identity)
         if key is None:
             raise UnknownNameError(f"There is no key {identity}.")
+        return key
+
+    def _made_key(self, identity: str) -> Key:
+        key = self._key(identity)
         if key.source is Source.CONFIGURATION:
             raise ConflictError(f"Key {identity} is declared in the configuration; it can only be taken out there.")
         return key

@@ -133,6 +133,15 @@ def test_a_key_is_shown_when_it_is_made_and_never_again(shell: Shell) -> None:
     assert {found["source"] for found in shell.json("keys", "list")} == {"configuration", "store"}
 
 
+def test_one_key_is_shown_by_its_id_wherever_it_was_made(shell: Shell) -> None:
+    made = shell.json("keys", "add", "declared", "--name", "ci")
+    assert shell.json("keys", "show", made["id"]) == {name: value for name, value in made.items() if name != "key"}
+    said = shell.run("keys", "show", made["id"])
+    assert "ci" in said
+    assert made["key"] not in said
+    assert shell.complaint("keys", "show", "key_none") == "There is no key key_none."
+
+
 def test_keys_are_listed_by_team(shell: Shell) -> None:
     shell.run("teams", "add", "acme")
     shell.run("keys", "add", "acme")
