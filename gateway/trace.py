@@ -17,6 +17,7 @@ from gateway.pricing import PriceBook
 from gateway.record import RequestRecord, Stages
 from gateway.request import ApiRequest
 from gateway.savings import Saving, cost_of
+from gateway.store.entries import State
 from gateway.teams.keys import DEFAULT_TEAM, Caller
 from gateway.upstream import Headers
 from gateway.usage import Cost, Usage
@@ -128,7 +129,7 @@ class Trace:
             skipped=outcome.skipped if outcome else (),
             usage=billed.usage,
             state=billed.state,
-            cost=self._cost(prices, billed.usage),
+            cost=self._cost(prices, billed),
             status=499 if self.client_gone else delivery.status,
             error=delivery.error,
             stream=bool(asked and asked.stream),
@@ -149,11 +150,13 @@ class Trace:
         )
         return outcome_of(sent, self.delivery)
 
-    def _cost(self, prices: PriceBook | None, usage: Usage | None) -> Cost:
+    def _cost(self, prices: PriceBook | None, billed: Outcome) -> Cost:
         if prices is None or self.request is None:
             return Cost()
-        saving = self.windowed.saving if self.windowed and self.windowed.body is not None else None
-        return cost_of(prices, self.request.model, usage, saving)
+        # What was saved on an estimate is an estimate too: a saving that may not be real is not shown.
+        real = self.windowed is not None and self.windowed.body is not None and billed.state is State.SETTLED
+        saving = self.windowed.saving if real and self.windowed else None
+        return cost_of(prices, self.request.model, billed.usage, saving)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte

@@ -1,7 +1,9 @@
+from gateway.budgets.worst_case import WorstCase
 from gateway.config import ModelSettings, Settings, UpstreamSettings
 from gateway.pricing import PriceBook
 from gateway.request import ApiRequest
 from gateway.savings import Saving
+from gateway.store.entries import State
 from gateway.trace import Trace, Windowed
 from gateway.usage import Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
@@ -53,3 +55,14 @@ def test_an_early_end_leaves_what_was_known() -> None:
     assert record.usage is None
     assert record.model is None
     assert record.stages.total >= 0
+
+
+def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
+    cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
+    cut_off.delivery.usage, cut_off.delivery.status = None, 200
+    cut_off.asked = cut_off.head = 1.0
+    cut_off.worst = lambda: WorstCase(4_000, 100)
+    record = cut_off.record(SETTINGS, PRICES)
+    assert record.state is State.ESTIMATED
+    assert record.cost.usd is not None
+    assert record.cost.saved_usd is None
