@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.budget_fleet import Fleet, Wanted, redis_fleet, sqlite_fleet
 from benchmarks.processes import free_port, running
 from benchmarks.report import console
-from gateway.budgets.limits import NANO
+from gateway.pricing import NANO
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Entry, Span, State
 

@@ -47,7 +47,7 @@ class Accounts:
         """Open the store and look after what is in it; at the end, settle what is left.
 
         Raises:
-            StoreError: SQLite's file can't be used.
+            StoreUnavailableError: SQLite's file can't be used.
         """
         await self.store.open()
         try:

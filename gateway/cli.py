@@ -2,14 +2,13 @@
 
 import json
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway import admin_cli, report_cli, stores
-from gateway.config import Settings
+from gateway.config import Settings, is_loopback
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, fail, load_or_exit
 
@@ -95,17 +94,9 @@ def trim(
 
 def _unsafe(settings: Settings, host: str) -> str | None:
     """Say why the gateway should not listen there: others reach it, and nobody said who may administer it."""
-    if not settings.admin.enabled or settings.admin.token is not None or host == "localhost":
+    if not settings.admin.enabled or settings.admin.token is not None or is_loopback(host):
         return None
-    try:
-        inside = ip_address(host).is_loopback
-    except ValueError:
-        inside = False
-    return (
-        None
-        if inside
-        else (f"to listen on {host}, set admin.token in the configuration (or admin.enabled: false, for no admin API)")
-    )
+    return f"to listen on {host}, set admin.token in the configuration (or admin.enabled: false, for no admin API)"
 
 
 def _standard_input() -> bytes:

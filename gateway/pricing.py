@@ -12,7 +12,8 @@ from gateway.config import PriceSettings
 from gateway.usage import Usage
 
 _MILLION = 1_000_000
-_NANO = 10**9
+NANO = 10**9  # nano-dollars in a dollar: money is kept in whole ones
+_DOLLARS = Decimal("1e-9")  # in a nano-dollar
 
 
 class PriceBook:
@@ -138,7 +139,12 @@ def _of_cache(usage: Usage) -> tuple[int, int]:
 
 def nano_of(usd: Decimal) -> int:
     """Return dollars as nano-dollars, rounded up: sums are never below what is charged."""
-    return int((usd * _NANO).to_integral_value(ROUND_CEILING))
+    return int((usd * NANO).to_integral_value(ROUND_CEILING))
+
+
+def usd_of(nano: int) -> Decimal:
+    """Return nano-dollars as dollars; of any sum they have fewer than the 28 digits up to which Decimal is exact."""
+    return nano * _DOLLARS
 
 
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:

@@ -106,7 +106,7 @@ class Spending:
             return
         worst = weigh() if len(body) <= _INLINE else await asyncio.to_thread(weigh)
         entry = self._entry(trace, caller, worst, route)
-        application = Application(trace.id, caller, limits, worst, trace.upstream or "", asked.model, entry)
+        application = Application(trace.id, caller, limits, worst, asked.model, entry)
         try:
             trace.ticket = ticket = await self._admitted(application)
         except GatewayError:

@@ -67,9 +67,9 @@ def check(settings: Settings, config: Path | None) -> None:
         StoreUnavailableError: it can't; the message says why in one line.
     """
     if settings.redis is None:
-        asyncio.run(_open_and_close(store_of(settings, config)))
+        asyncio.run(_open_once(settings, config))
 
 
-async def _open_and_close(store: Store) -> None:
-    await store.open()
-    await store.close()
+async def _open_once(settings: Settings, config: Path | None) -> None:
+    async with opened(settings, config):
+        pass

@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from gateway.api.admin import router
 from gateway.budgets.correcting import correct
-from gateway.budgets.limits import NANO, Limit, Spender, Unit, limits_of
+from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.budgets.standing import described
 from gateway.policies import Section
-from gateway.pricing import PriceBook
+from gateway.pricing import NANO, PriceBook
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Entry
 from gateway.teams.roster import Roster, UnknownNameError

@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from gateway.config import is_loopback
 from gateway.errors import (
     AuthenticationError,
     GatewayError,
@@ -84,14 +84,13 @@ def _let_in_from_here(request: Request) -> None:
     """Keep out proxies' clients, and other sites' pages in a browser of this machine, which reach loopback too."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     foreign = origin is not None and origin.partition("://")[2] != host
-    if foreign or not _is_loopback(host) or any(name in request.headers for name in _FORWARDED):
+    if foreign or not _is_here(host) or any(name in request.headers for name in _FORWARDED):
         raise NotAllowedError("Without admin.token in the configuration, only this machine may use the admin API.")
 
 
-def _is_loopback(host: str) -> bool:
+def _is_here(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated
 
 import orjson
@@ -12,13 +11,13 @@ from pydantic import BaseModel, Field
 
 from gateway.api.admin import router
 from gateway.errors import InvalidRequestError
+from gateway.pricing import usd_of
 from gateway.reporting.gather import Scope, groups_of, tabled
 from gateway.reporting.periods import FORMS, PeriodError, iso, span_of
 from gateway.reporting.render import to_csv, to_plain
 from gateway.store.contract import Store
 from gateway.store.entries import Entry, Group
 
-_NANO = Decimal("1e-9")
 _FORMATS = ("json", "csv")
 _USD = "in US dollars, exact, as text"
 
@@ -158,7 +157,7 @@ def _unsettled(entries: Sequence[Entry]) -> list[UnsettledEntry]:
             route=entry.route,
             input=entry.input,
             output=entry.output,
-            cost_usd=None if entry.cost_nano is None else f"{entry.cost_nano * _NANO:.9f}",
+            cost_usd=None if entry.cost_nano is None else f"{usd_of(entry.cost_nano):.9f}",
         )
         for entry in entries
     ]

@@ -29,7 +29,6 @@ class Application:
     caller: Caller
     limits: tuple[Limit, ...]
     worst: WorstCase
-    upstream: str
     model: str | None
     entry: Entry
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from gateway.budgets.periods import Calendar, Stretch
 from gateway.policies import BudgetSettings, TeamPolicy
+from gateway.pricing import NANO
 from gateway.store.contract import Hold
 
-NANO = 1_000_000_000
 _LONGEST_NAME = 256  # of a user or a model, inside the name of a counter
 
 

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.budgets.limits import NANO, Limit, Unit
+from gateway.budgets.limits import Limit, Unit
+from gateway.pricing import NANO
 from gateway.store.contract import Settled, Standing
 
 _MOST = 20_000  # counters that are remembered

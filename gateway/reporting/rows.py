@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import fsum
 
+from gateway.pricing import usd_of
 from gateway.store.entries import Group, State, Usages
 
-_NANO = Decimal("1e-9")
 _SUMMED = (
     "requests",
     "windowed",
@@ -112,9 +112,9 @@ def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
         group=group,
         tokens_saved=original - forwarded,
         effective_tokens=forwarded / original if sums["windowed"] and original else None,
-        cost_usd=_usd(sum(part.cost_nano for part in parts)) if priced else None,
+        cost_usd=usd_of(sum(part.cost_nano for part in parts)) if priced else None,
         unpriced=_unpriced(parts, state),
-        saved_usd=_usd(sum(part.saved_nano for part in parts)) if priced else None,
+        saved_usd=usd_of(sum(part.saved_nano for part in parts)) if priced else None,
         mean_total_ms=_mean((part.total_ms for part in parts), requests),
         mean_overhead_ms=_mean((part.overhead_ms for part in parts), requests),
         mean_first_byte_ms=_mean((part.first_byte_ms for part in parts), sum(part.first_bytes for part in parts)),
@@ -126,11 +126,6 @@ def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
 def _unpriced(parts: Iterable[Usages], state: int) -> int:
     """Count the requests of unknown cost; those on which nothing was spent have none."""
     return sum(part.requests - part.priced for part in parts if part.group[state] != State.FREE)
-
-
-def _usd(nano: int) -> Decimal:
-    # Nano-dollars of any sum have fewer than the 28 digits up to which Decimal is exact.
-    return nano * _NANO
 
 
 def _mean(sums: Iterable[float], count: int) -> float | None:

@@ -184,7 +184,7 @@ class Line:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
+        except BaseException:  # cancelled too: a connection that is half open serves nobody
             await connection.disconnect(nowait=True)
             raise
         self._told.clear()

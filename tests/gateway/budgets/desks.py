@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.budgets.admission import Admission, Application, Ticket
-from gateway.budgets.limits import NANO
 from gateway.budgets.settling import Settling, Told
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.worst_case import WorstCase
 from gateway.config import Settings
 from gateway.policies import TeamPolicy
-from gateway.pricing import PriceBook
+from gateway.pricing import NANO, PriceBook
 from gateway.record import RequestRecord
 from gateway.store.contract import Standing
 from gateway.store.entries import Entry, Span, State
@@ -74,7 +73,7 @@ class Desk:
             id=identity, time=self.clock.now, team=who.team, key=who.key, user="ann", model=model,
             state=State.UNSETTLED, input=worst.prompt, output=worst.completion, cost_nano=nano,
         )  # fmt: skip
-        return Application(identity, who, limits, worst, "main", model, entry)
+        return Application(identity, who, limits, worst, model, entry)
 
     async def admit(self, identity: str, who: Caller, tokens: int = 100) -> Ticket:
         return await self.admission.admit(self.application(identity, who, tokens))

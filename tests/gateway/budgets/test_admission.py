@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.budgets.admission import Admission, Ticket
-from gateway.budgets.limits import NANO
 from gateway.budgets.standing import Standings
 from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
+from gateway.pricing import NANO
 from gateway.store.contract import Hold
 from gateway.store.sqlite import SqliteStore
 from gateway.teams.keys import Caller

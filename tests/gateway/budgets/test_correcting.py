@@ -7,8 +7,8 @@ import pytest
 
 from gateway.budgets.admission import Ticket
 from gateway.budgets.correcting import correct
-from gateway.budgets.limits import NANO
 from gateway.policies import TeamPolicy
+from gateway.pricing import NANO
 from gateway.store.contract import Settled
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller

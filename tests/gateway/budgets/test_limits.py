@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budgets.limits import NANO, Limit, Spender, Unit, limits_of
+from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.policies import BudgetSettings, RateSettings, TeamPolicy
+from gateway.pricing import NANO
 from gateway.store.contract import Hold
 
 NOW = datetime(2026, 11, 24, 15, 30, 12, tzinfo=UTC).timestamp()

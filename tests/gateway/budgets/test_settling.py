@@ -6,8 +6,8 @@ import pytest
 
 from gateway.budgets import settling
 from gateway.budgets.admission import Ticket
-from gateway.budgets.limits import NANO
 from gateway.budgets.settling import charges, entry_of
+from gateway.pricing import NANO
 from gateway.store.contract import Charge
 from gateway.store.entries import State
 from gateway.usage import Cost, Usage

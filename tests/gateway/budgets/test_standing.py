@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budgets.limits import NANO, Limit, Unit
+from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.periods import Stretch
 from gateway.budgets.standing import Reached, Standings, amount, described, reached
 from gateway.policies import BudgetSettings
+from gateway.pricing import NANO
 from gateway.store.contract import Settled, Standing
 
 NOVEMBER = Stretch("2026-11", 0.0, 100.0)
