@@ -205,7 +205,7 @@ def _environment_upstream() -> UpstreamSettings:
         found = _Environment()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise ConfigError(f"CONTEXT_GATEWAY_{str(first['loc'][0]).upper()}: {_sentence(first['msg'])}") from None
+        raise ConfigError(f"CONTEXT_GATEWAY_{str(first['loc'][0]).upper()}: {sentence(first['msg'])}") from None
     return UpstreamSettings(base_url=found.upstream_url, api_key=found.upstream_key)
 
 
@@ -248,10 +248,11 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Sett
 
 def _mistakes(error: ValidationError, source: YamlSource) -> Iterator[str]:
     for item in error.errors(include_input=False, include_url=False):
-        yield f"{source.at(item['loc'], item['type'] == 'missing')}: {_sentence(item['msg'])}"
+        yield f"{source.at(item['loc'], item['type'] == 'missing')}: {sentence(item['msg'])}"
 
 
-def _sentence(message: str) -> str:
+def sentence(message: str) -> str:
+    """Return what pydantic says of a mistake, in an operator's words."""
     if message.startswith("Extra inputs"):
         return "unknown field"
     if message == "Field required":

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gateway.config import sentence
+
 # Steps of a place that name a union's branch, and no field.
 _BRANCHES = frozenset(("one", "list", "body", "query", "path"))
 
@@ -18,13 +20,6 @@ def _field(place: Sequence[object]) -> str:
 
 
 def _sentence(message: str) -> str:
-    if message.startswith("Extra inputs"):
-        return "unknown field"
-    if message == "Field required":
-        return "missing; this field is required"
     if message.startswith("Input should be a valid dictionary"):
         return "expected an object with fields"
-    if message == "Input should be a valid tuple":
-        return "expected a list"
-    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
-    return message[:1].lower() + message[1:]
+    return "expected a list" if message == "Input should be a valid tuple" else sentence(message)
