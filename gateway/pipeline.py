@@ -28,7 +28,7 @@ from gateway.windowing.decide import Plan, decide, settings_for
 from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
 
 _API = b"/v1"
-# A body up to this size is read before it is relayed where its model decides on the upstream, or on the price.
+# A body up to this size is read before it is relayed where its model decides on the upstream, else while it is.
 _READ_BODY = 1 << 20
 
 
@@ -81,10 +81,12 @@ class Pipeline:
             async with exchange.while_client_waits():
                 if isinstance(body, bytes):
                     await self._read(exchange, trace, body, strict=False)
-                trace.upstream = trace.upstream or self.settings.upstream_of(None)
-                limits = self.spending.limits(trace, caller) if route in COUNTED else ()
-                await self.spending.admit(trace, limits, body, route)
-                reply = await self._relayed(exchange, trace, body, asks=route is Route.COMPLETIONS and bool(limits))
+                    limits = self.spending.limits(trace, caller) if route in COUNTED else ()
+                    await self.spending.admit(trace, limits, body, route)
+                    asks = route is Route.COMPLETIONS and bool(limits)
+                    reply = await self._relayed(exchange, trace, body, asks)
+                else:
+                    reply = await self._relayed_as_it_comes(exchange, trace, body, route)
                 await self._deliver(exchange, trace, reply)
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
@@ -126,7 +128,7 @@ class Pipeline:
     async def _read(self, exchange: Exchange, trace: Trace, body: bytes, strict: bool = True) -> ApiRequest:
         compressed = exchange.header(b"content-encoding") not in (None, "identity")
         trace.request = asked = await parse_request(body, compressed, strict)
-        trace.upstream = self.settings.upstream_of(asked.model)
+        trace.upstream = trace.upstream or self.settings.upstream_of(asked.model)
         return asked
 
     def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit]) -> Plan:
@@ -220,23 +222,45 @@ class Pipeline:
     async def _relayed_body(
         self, exchange: Exchange, caller: Caller, route: Route
     ) -> bytes | AsyncIterator[bytes] | None:
-        """Return the body to relay: whole where it is held to limits, or short and of use."""
-        counted = route in COUNTED
-        if counted and caller.restricted:
+        """Return the body to relay: whole where it is held to limits, or where a short one decides on the upstream."""
+        if route in COUNTED and caller.restricted:
             return await exchange.body(int(self.settings.limits.body_mb * 1e6))
         length = exchange.header(b"content-length") or ""
         json_body = (exchange.header(b"content-type") or "").startswith("application/json")
         short = length.isdecimal() and 0 < int(length) <= _READ_BODY
-        if json_body and short and (counted or len(self.upstreams) > 1):
+        if json_body and short and len(self.upstreams) > 1:
             return await exchange.body(_READ_BODY)
         return exchange.streamed_body()
 
-    async def _relayed(
-        self, exchange: Exchange, trace: Trace, body: bytes | AsyncIterator[bytes] | None, asks: bool
-    ) -> UpstreamReply:
-        if asks and trace.request is not None and isinstance(body, bytes):
+    async def _relayed(self, exchange: Exchange, trace: Trace, body: bytes, asks: bool) -> UpstreamReply:
+        if asks and trace.request is not None:
             return await self._forward(exchange, trace, trace.request, body)
         return await self._send(exchange, trace, body)
+
+    async def _relayed_as_it_comes(
+        self, exchange: Exchange, trace: Trace, body: AsyncIterator[bytes] | None, route: Route
+    ) -> UpstreamReply:
+        """Pass the body on as it arrives; what a short one of a counted route asked for is read once it has."""
+        trace.upstream = self.settings.upstream_of(None)
+        copy = bytearray()
+        copied = _copied(body, copy) if body is not None and route in COUNTED else body
+        reply = await self._send(exchange, trace, copied)
+        if copy:
+            await self._read(exchange, trace, bytes(copy), strict=False)
+            await self.spending.admit(trace, (), bytes(copy), route)
+        return reply
+
+
+async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterator[bytes]:
+    """Yield the pieces, and keep a copy of them; of too many none."""
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size <= _READ_BODY:
+            copy += piece
+        else:
+            copy.clear()
+        yield piece
 
 
 def _path(exchange: Exchange) -> str:

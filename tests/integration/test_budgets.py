@@ -1,8 +1,11 @@
 """Teams, keys and budgets from outside: a gateway process, the official SDK, an upstream that counts its calls."""
 
+import re
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import openai
@@ -166,3 +169,22 @@ def test_a_key_made_while_the_gateway_runs_works_until_it_is_revoked(teams: Gate
     assert eventually(refused)
     assert time.monotonic() - revoked < 1
     assert made["key"] not in Path(teams.server.log).read_text()
+
+
+def test_without_limits_a_body_is_passed_on_before_it_is_there_whole(teams: Gateway, upstream: Upstream) -> None:
+    body = b'{"model": "text-embedding-3-small", "input": "' + b"x" * 100_000 + b'"}'
+    parts = urlsplit(teams.url)
+    head = (
+        "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        f"Authorization: Bearer sk-free-0123456789\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as line:
+        line.sendall(head.encode() + body[:50_000])
+        assert eventually(lambda: upstream.begun == 1), "the upstream hears of it while half is still to come"
+        assert not upstream.requests
+        line.sendall(body[50_000:])
+        reply = b"".join(iter(lambda: line.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert upstream.last.body == body
+    (identity,) = re.findall(rb"x-gateway-request-id: (\S+)", reply)
+    assert teams.wait_logged(identity.decode())["model"] == "text-embedding-3-small"
