@@ -1,6 +1,7 @@
 """The composition root: everything is built here, from the settings, when the server starts."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,11 +18,13 @@ from gateway.exchange import Receive, Scope, Send
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pricing import PriceBook
+from gateway.recording import Recording
 from gateway.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
 _COMMON_MODEL = "gpt-4o-mini"
 _LOOK_S = 0.5
+_GARBAGE = 10_000  # new objects after which Python looks for cycles among them; a request makes a few hundred
 
 
 class Gateway:
@@ -33,6 +36,7 @@ class Gateway:
         own = {name: model.price for name, model in settings.models.items() if model.price is not None}
         self._prices = {name: PriceBook(found.base_url, own) for name, found in settings.upstreams.items()}
         self._priced = (*settings.models, _COMMON_MODEL)
+        self._recording = Recording(logs.RequestLog(), self._metrics)
         self._pool = _pool(settings)
         self._accounts = Accounts(settings, config, self._prices, self._metrics)
         self._pipeline = Pipeline(
@@ -41,7 +45,7 @@ class Gateway:
             upstreams=self._upstreams,
             prices=self._prices,
             windows=self._pool,
-            recorders=(logs.RequestLog(), self._metrics),
+            record=self._recording,
         )
         self._windows_wanted = settings.windowing.mode != "off"
         described = "/admin/openapi.json" if settings.admin.enabled else None
@@ -68,6 +72,7 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(self._recording.flush)
             await stack.enter_async_context(self._accounts.running())
             for upstream in self._upstreams.values():
                 await stack.enter_async_context(upstream)
@@ -88,11 +93,16 @@ class Gateway:
         """Read the price list off the event loop, before a request needs it."""
         for book in self._prices.values():
             await asyncio.to_thread(book.load, self._priced)
+        # What is here now stays: looking through all of it for garbage again and again would stop requests for 50 ms.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE)
 
     def _ready(self) -> bool:
         return self._pool.ready or not self._windows_wanted
 
     def _refresh(self) -> None:
+        self._recording.flush()
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
 

@@ -1,7 +1,8 @@
 """Relaying a reply to the client: as it is, piece by piece, with an eye on the usage that it reports."""
 
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway import headers
 from gateway.encoding import Decode, UndecodableError, decoder
@@ -25,8 +26,7 @@ class BrokenReplyError(Exception):
         self.cause = cause
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(msgspec.Struct):
     """How far a reply has come; filled in as it is relayed, so that an early end leaves what was known.
 
     `began`: its head has been passed on; `completed`: all of it has, to the end that the upstream gave it. A stream
@@ -59,10 +59,25 @@ async def relay(
     encoding = reply.header(b"content-encoding")
     decode = _decoder_or_none(encoding)
     events = reply.header(b"content-type").startswith("text/event-stream")
-    if events and (not encoding or (drop_usage and decode)):
+    whole = None if events else reply.whole()
+    if whole is not None:
+        await _relay_whole(exchange, reply, whole, extra, delivery, _Copy.of(reply, decode, events))
+    elif events and (not encoding or (drop_usage and decode)):
         await _relay_stream(exchange, reply, extra, delivery, EventRelay(drop_usage), decode if encoding else None)
     else:
         await _relay_as_it_is(exchange, reply, extra, delivery, _Copy.of(reply, decode, events))
+
+
+async def _relay_whole(  # noqa: PLR0913, PLR0917 - as _relay_stream
+    exchange: Exchange, reply: UpstreamReply, whole: bytes, extra: Headers, delivery: Delivery, copy: "_Copy"
+) -> None:
+    """Send on a reply that is here to its last byte, in one piece."""
+    copy.add(whole)
+    delivery.usage = copy.usage()
+    delivery.began = delivery.completed = True
+    await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
+    delivery.first_byte = time.perf_counter() if whole else None
+    await exchange.end(whole)
 
 
 async def _relay_as_it_is(

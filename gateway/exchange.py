@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from types import TracebackType
+from typing import Any, cast
 
 from gateway.errors import BodyTooLargeError, GatewayError
+from gateway.http1.cycle import GONE
 from gateway.upstream import Headers
 
 Scope = MutableMapping[str, Any]
@@ -26,18 +28,20 @@ class Exchange:
         self.headers: Headers = scope["headers"]
         self.raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
         self.query: bytes = scope["query_string"]
+        self._named: dict[bytes, bytes] | None = None
         self.started = False
         self.client_gone = False
         self._receive = receive
         self._send = send
         self._body_read = asyncio.Event()
+        self._tell_when_gone: Callable[[Callable[[], None] | None], None] | None = scope.get("extensions", {}).get(GONE)
 
     def header(self, name: bytes) -> str | None:
         """Return the header's first value; `name` in lower case."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1")
-        return None
+        if self._named is None:
+            self._named = dict(reversed(self.headers))
+        value = self._named.get(name)
+        return None if value is None else value.decode("latin-1")
 
     async def body(self, limit: int) -> bytes:
         """Read the whole body.
@@ -49,12 +53,14 @@ class Exchange:
         announced = self.header(b"content-length") or ""
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
-        pieces, size = list[bytes](), 0
-        async for piece in self.body_pieces():
+        pieces, size, more = list[bytes](), 0, True
+        while more:
+            piece, more = await self._piece()
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
             pieces.append(piece)
+        self._body_read.set()
         return b"".join(pieces)
 
     async def body_pieces(self) -> AsyncIterator[bytes]:
@@ -65,14 +71,17 @@ class Exchange:
         """
         more = True
         while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.client_gone = True
-                raise ClientGoneError
-            more = message.get("more_body", False)
-            if piece := message.get("body", b""):
+            piece, more = await self._piece()
+            if piece:
                 yield piece
         self._body_read.set()
+
+    async def _piece(self) -> tuple[bytes, bool]:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.client_gone = True
+            raise ClientGoneError
+        return message.get("body", b""), message.get("more_body", False)
 
     def streamed_body(self) -> AsyncIterator[bytes] | None:
         """Return the body to be passed on as it arrives, or None where the request has none."""
@@ -81,31 +90,27 @@ class Exchange:
             return None
         return self.body_pieces()
 
-    @asynccontextmanager
-    async def while_client_waits(self) -> AsyncIterator[None]:
-        """Cancel what runs inside as soon as the client leaves.
+    def while_client_waits(self) -> "_Waiting":
+        """Cancel what runs inside as soon as the client leaves; an asynchronous context.
 
         Raises:
             ClientGoneError: the client left.
         """
-        worker = asyncio.current_task()
-        watch = asyncio.create_task(self._cancel_when_gone(worker))
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self.client_gone or (worker and worker.uncancel() > 0):
-                raise
-            raise ClientGoneError from None
-        finally:
-            watch.cancel()
+        return _Waiting(self)
 
-    async def _cancel_when_gone(self, worker: asyncio.Task[Any] | None) -> None:
+    def when_gone(self, gone: Callable[[], None]) -> Callable[[], None]:
+        """Have `gone` called when the client leaves; return what ends that."""
+        if self._tell_when_gone is not None:
+            self._tell_when_gone(gone)
+            return partial(self._tell_when_gone, None)
+        watch = asyncio.create_task(self._watched(gone))  # a server that does not tell has to be asked
+        return lambda: _end(watch)
+
+    async def _watched(self, gone: Callable[[], None]) -> None:
         await self._body_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.client_gone = True
-        if worker:
-            worker.cancel()
+        gone()
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the reply's head."""
@@ -126,6 +131,34 @@ class Exchange:
         own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self.start(error.status, own + error.headers + headers)
         await self.end(body if self.method != "HEAD" else b"")
+
+
+class _Waiting:
+    """The context in which a client is waited with."""
+
+    __slots__ = ("_end", "_exchange", "_worker")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._worker = cast("asyncio.Task[Any]", asyncio.current_task())
+
+    async def __aenter__(self) -> None:
+        self._end = self._exchange.when_gone(self._leave)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        if isinstance(error, asyncio.CancelledError) and self._exchange.client_gone and self._worker.uncancel() == 0:
+            raise ClientGoneError from None
+
+    def _leave(self) -> None:
+        self._exchange.client_gone = True
+        self._worker.cancel()
+
+
+def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

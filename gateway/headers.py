@@ -1,4 +1,7 @@
-"""Which headers pass, in both directions, and those that the gateway adds to its replies (RFC 9110 7.6.1)."""
+"""Which headers pass, in both directions, and those that the gateway adds to its replies (RFC 9110 7.6.1).
+
+Names are in lower case, as both connections hand them over.
+"""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -22,6 +25,8 @@ _HOP_BY_HOP = frozenset(
 # The connection to the upstream has its own host, and its body is already here when the request is sent.
 _REQUEST_ONLY = frozenset((b"host", b"expect"))
 _CREDENTIALS = frozenset((b"authorization", b"api-key", b"x-api-key"))
+_NOT_TO_UPSTREAM = _HOP_BY_HOP | _REQUEST_ONLY
+_NOT_TO_UPSTREAM_OWN = _NOT_TO_UPSTREAM | _CREDENTIALS
 _OWN = b"x-gateway-"
 
 
@@ -31,7 +36,7 @@ def to_upstream(headers: Headers, api_key: str | None, own_credentials: bool) ->
     With `own_credentials` the caller's stay here, since they are the gateway's own (a team's key) or are replaced by
     `api_key`.
     """
-    dropped = _dropped(headers) | _REQUEST_ONLY | (_CREDENTIALS if own_credentials else frozenset())
+    dropped = _dropped(headers, _NOT_TO_UPSTREAM_OWN if own_credentials else _NOT_TO_UPSTREAM)
     kept = [(k, v) for k, v in headers if k not in dropped and not k.startswith(_OWN)]
     return [*kept, (b"authorization", b"Bearer " + api_key.encode())] if api_key else kept
 
@@ -43,13 +48,15 @@ def with_length(headers: Headers, length: int) -> Headers:
 
 def to_client(headers: Headers, without: frozenset[bytes] = frozenset()) -> Headers:
     """Return the reply's headers that pass; `without` names those that a change of the body makes untrue."""
-    dropped = _dropped(headers) | without
-    return [(k, v) for k, v in headers if k.lower() not in dropped and not k.lower().startswith(_OWN)]
+    dropped = _dropped(headers, _HOP_BY_HOP | without if without else _HOP_BY_HOP)
+    return [(k, v) for k, v in headers if k not in dropped and not k.startswith(_OWN)]
 
 
-def _dropped(headers: Headers) -> frozenset[bytes]:
-    named = [name.strip().lower() for k, v in headers if k.lower() == b"connection" for name in v.split(b",")]
-    return _HOP_BY_HOP.union(named) if named else _HOP_BY_HOP
+def _dropped(headers: Headers, always: frozenset[bytes]) -> frozenset[bytes]:
+    for name, value in headers:
+        if name == b"connection":
+            always = always.union(named.strip().lower() for named in value.split(b","))
+    return always
 
 
 def request_id(identity: str) -> Headers:

@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TextIO
 
 import orjson
@@ -60,14 +63,16 @@ def place(error: BaseException) -> str:
 
 
 class RequestLog:
-    """Writes one line a request."""
+    """Writes one line a request, without the detour through structlog's processors: these lines are many."""
 
-    def __init__(self) -> None:
-        self._log = structlog.get_logger()
+    def __init__(self, out: TextIO = sys.stdout) -> None:
+        self._out = out
 
-    def __call__(self, record: RequestRecord) -> None:
-        """Write the record's line."""
-        self._log.info("request", **fields(record))
+    def __call__(self, records: Sequence[RequestRecord]) -> None:
+        """Write the records' lines at once."""
+        about = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+        self._out.write("".join(_dumps({**about, **fields(record)}) + "\n" for record in records))
+        self._out.flush()
 
 
 def event(name: str, **details: object) -> None:
@@ -125,8 +130,8 @@ def fields(record: RequestRecord) -> dict[str, object]:
     return line if record.forwarded_body is None else {**line, "forwarded_body": record.forwarded_body}
 
 
-def _usd(value: object) -> float | None:
-    return None if value is None else round(float(str(value)), 10)
+def _usd(value: Decimal | None) -> float | None:
+    return None if value is None else round(float(value), 10)
 
 
 def _ms(value: float | None) -> float | None:

@@ -5,9 +5,10 @@ The only prometheus-client user.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -25,6 +26,17 @@ _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _WHO = ("team", "model")
 _REQUEST = (*_WHO, "status")
+
+
+class Counts:
+    """Amounts of several requests, added up before they are counted: most of them have the same labels."""
+
+    def __init__(self) -> None:
+        self.amounts: defaultdict[tuple[Any, ...], float] = defaultdict(float)
+
+    def add(self, amount: float, metric: Counter | Gauge, *labels: str) -> None:
+        """Add an amount to a metric's child of these labels."""
+        self.amounts[metric, *labels] += amount
 
 
 class Metrics:
@@ -87,18 +99,49 @@ class Metrics:
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
         self._children: dict[tuple[object, ...], object] = {}
 
-    def __call__(self, record: RequestRecord) -> None:
-        """Count a finished request."""
+    def __call__(self, records: Sequence[RequestRecord]) -> None:
+        """Count finished requests."""
+        counts = Counts()
+        for record in records:
+            self._count(record, counts)
+        for (metric, *labels), amount in counts.amounts.items():
+            self._child(metric, *labels).inc(amount)
+
+    def _count(self, record: RequestRecord, counts: "Counts") -> None:
         who = (record.team, record.model_label)
         self._child(self._duration, *who, str(record.status)).observe(record.stages.total / 1e3)
         if record.stages.first_byte is not None:
             self._child(self._first_byte, *who).observe(record.stages.first_byte / 1e3)
         if record.error:
-            self._errors.labels(record.error).inc()
+            counts.add(1, self._errors, record.error)
         if record.client_gone:
-            self._client_gone.labels(*who).inc()
-        self._count_usage(record, who)
-        self._count_windowing(record, who)
+            counts.add(1, self._client_gone, *who)
+        if (usage := record.usage) and record.state is State.SETTLED:
+            counts.add(max(usage.prompt - usage.cached, 0), self._usage, *who, "input")
+            counts.add(usage.cached, self._usage, *who, "input_cached")
+            counts.add(max(usage.completion - usage.reasoning, 0), self._usage, *who, "output")
+            counts.add(usage.reasoning, self._usage, *who, "output_reasoning")
+        if record.cost.usd is not None:
+            counts.add(float(record.cost.usd), self._cost, *who)
+        if record.cost.saved_usd is not None:
+            counts.add(float(record.cost.saved_usd), self._saved, *who)
+        if record.decision is not None and record.reason is not None:
+            self._count_windowing(record, counts, who)
+
+    def _count_windowing(self, record: RequestRecord, counts: "Counts", who: tuple[str, str]) -> None:
+        decision = record.decision or ""
+        counts.add(1, self._decisions, *who, decision, record.reason or "")
+        self._child(self._overhead, decision).observe(record.stages.overhead / 1e3)
+        for stage in record.skipped:
+            counts.add(1, self._skipped, stage)
+        if record.confidence is not None:
+            self._child(self._confidence, *who).observe(record.confidence)
+        if record.tokens_original is not None:
+            counts.add(record.tokens_original, self._tokens, *who, "original")
+        if record.tokens_forwarded is not None:
+            counts.add(record.tokens_forwarded, self._tokens, *who, "forwarded")
+        if record.tokens_saved is not None:
+            counts.add(record.tokens_saved, self._tokens, *who, "saved")
 
     def _child(self, metric: _Metric, *labels: str) -> _Metric:
         key = (metric, *labels)
@@ -106,39 +149,6 @@ class Metrics:
         if found is None:
             found = self._children[key] = metric.labels(*labels)
         return cast(_Metric, found)
-
-    def _count_usage(self, record: RequestRecord, who: tuple[str, str]) -> None:
-        if (usage := record.usage) and record.state is State.SETTLED:
-            counts = {
-                "input": usage.prompt - usage.cached,
-                "input_cached": usage.cached,
-                "output": usage.completion - usage.reasoning,
-                "output_reasoning": usage.reasoning,
-            }
-            for kind, count in counts.items():
-                self._child(self._usage, *who, kind).inc(max(count, 0))
-        if record.cost.usd is not None:
-            self._child(self._cost, *who).inc(float(record.cost.usd))
-        if record.cost.saved_usd is not None:
-            self._child(self._saved, *who).inc(float(record.cost.saved_usd))
-
-    def _count_windowing(self, record: RequestRecord, who: tuple[str, str]) -> None:
-        if record.decision is None or record.reason is None:
-            return
-        self._child(self._decisions, *who, record.decision, record.reason).inc()
-        self._child(self._overhead, record.decision).observe(record.stages.overhead / 1e3)
-        for stage in record.skipped:
-            self._skipped.labels(stage).inc()
-        if record.confidence is not None:
-            self._child(self._confidence, *who).observe(record.confidence)
-        counts = {
-            "original": record.tokens_original,
-            "forwarded": record.tokens_forwarded,
-            "saved": record.tokens_saved,
-        }
-        for kind, count in counts.items():
-            if count is not None:
-                self._child(self._tokens, *who, kind).inc(count)
 
     def budget_reached(self, team: str, percent: int) -> None:
         """Count a soft limit that a team's spending passed."""
@@ -192,6 +202,3 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-Recorder = Callable[[RequestRecord], None]

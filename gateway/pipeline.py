@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,10 +12,10 @@ from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
 from gateway.errors import GatewayError, InternalError, UpstreamNotConnectedError
 from gateway.exchange import ClientGoneError, Exchange
-from gateway.metrics import Recorder
 from gateway.policies import Route
 from gateway.prefixes import PrefixMemory
 from gateway.pricing import PriceBook
+from gateway.record import RequestRecord
 from gateway.request import ApiRequest, UsageRefusals, parse_request, with_usage_asked
 from gateway.routes import COUNTED, name_of
 from gateway.savings import Saving
@@ -48,57 +47,62 @@ class Pipeline:
     upstreams: Mapping[str, Upstream]
     prices: Mapping[str, PriceBook]
     windows: Windows
-    recorders: Sequence[Recorder]
+    record: Callable[[RequestRecord], None]
     prefixes: PrefixMemory = field(default_factory=PrefixMemory)
     refusals: UsageRefusals = field(default_factory=UsageRefusals)
 
     async def chat(self, exchange: Exchange) -> None:
         """Take one chat request from its arrival to its record."""
-        async with self._recorded(exchange, Trace(name_of(Route.CHAT))) as trace:
-            caller = self.spending.identify(exchange, trace, Route.CHAT)
-            body = await exchange.body(int(self.settings.limits.body_mb * 1e6))
-            trace.received = time.perf_counter()
-            async with exchange.while_client_waits():
-                asked = await self._read(exchange, trace, body)
-                limits = self.spending.limits(trace, caller)
-                plan = self._plan(exchange, asked, caller, limits)
-                if plan.decision is Decision.SHADOW:
-                    await self.spending.admit(trace, limits, body, Route.CHAT)
-                    reply = await self._forward_in_shadow(exchange, trace, asked, plan)
-                else:
-                    trace.windowed = await self._window(trace.upstream or "", asked, plan)
-                    forwarded = trace.windowed.body or body
-                    await self.spending.admit(trace, limits, forwarded, Route.CHAT)
-                    reply = await self._forward(exchange, trace, asked, forwarded)
-                await self._deliver(exchange, trace, reply)
+        trace = Trace(name_of(Route.CHAT))
+        await self._recorded(exchange, trace, self._chat(exchange, trace))
 
     async def relay(self, exchange: Exchange, route: Route) -> None:
         """Take a request to any other path of the API both ways, untouched."""
-        async with self._recorded(exchange, Trace(name_of(route))) as trace:
-            caller = self.spending.identify(exchange, trace, route)
-            body = await self._relayed_body(exchange, caller, route)
-            trace.received = time.perf_counter()
-            async with exchange.while_client_waits():
-                if isinstance(body, bytes):
-                    await self._read(exchange, trace, body, strict=False)
-                    limits = self.spending.limits(trace, caller) if route in COUNTED else ()
-                    await self.spending.admit(trace, limits, body, route)
-                    asks = route is Route.COMPLETIONS and bool(limits)
-                    reply = await self._relayed(exchange, trace, body, asks)
-                else:
-                    reply = await self._relayed_as_it_comes(exchange, trace, body, route)
-                await self._deliver(exchange, trace, reply)
+        trace = Trace(name_of(route))
+        await self._recorded(exchange, trace, self._relay(exchange, trace, route))
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         """Answer with the error, and record that."""
-        async with self._recorded(exchange, Trace("none")):
-            raise error
+        trace = Trace("none")
+        await self._recorded(exchange, trace, self._answer(exchange, trace, error))
 
-    @asynccontextmanager
-    async def _recorded(self, exchange: Exchange, trace: Trace) -> AsyncIterator[Trace]:
-        """Answer the gateway's own errors and record the request, however it ends."""
+    async def _chat(self, exchange: Exchange, trace: Trace) -> None:
+        caller = self.spending.identify(exchange, trace, Route.CHAT)
+        body = await exchange.body(int(self.settings.limits.body_mb * 1e6))
+        trace.received = time.perf_counter()
+        async with exchange.while_client_waits():
+            asked = await self._read(exchange, trace, body)
+            limits = self.spending.limits(trace, caller)
+            plan = self._plan(exchange, asked, caller, limits)
+            if plan.decision is Decision.SHADOW:
+                await self.spending.admit(trace, limits, body, Route.CHAT)
+                reply = await self._forward_in_shadow(exchange, trace, asked, plan)
+            else:
+                trace.windowed = await self._window(trace.upstream or "", asked, plan)
+                forwarded = trace.windowed.body or body
+                await self.spending.admit(trace, limits, forwarded, Route.CHAT)
+                reply = await self._forward(exchange, trace, asked, forwarded)
+            await self._deliver(exchange, trace, reply)
+
+    async def _relay(self, exchange: Exchange, trace: Trace, route: Route) -> None:
+        caller = self.spending.identify(exchange, trace, route)
+        body = await self._relayed_body(exchange, caller, route)
+        trace.received = time.perf_counter()
+        async with exchange.while_client_waits():
+            if isinstance(body, bytes):
+                await self._read(exchange, trace, body, strict=False)
+                limits = self.spending.limits(trace, caller) if route in COUNTED else ()
+                await self.spending.admit(trace, limits, body, route)
+                asks = route is Route.COMPLETIONS and bool(limits)
+                reply = await self._relayed(exchange, trace, body, asks)
+            else:
+                reply = await self._relayed_as_it_comes(exchange, trace, body, route)
+            await self._deliver(exchange, trace, reply)
+
+    async def _recorded(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
+        """Serve a request, answer the gateway's own errors, and record it, however it ends."""
         try:
-            yield trace
+            await serve
         except ClientGoneError:
             trace.client_gone = True
         except BrokenReplyError:
@@ -112,8 +116,7 @@ class Pipeline:
             trace.ended = time.perf_counter()
             record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
             self.spending.settle(trace, record)
-            for recorder in self.recorders:
-                recorder(record)
+            self.record(record)
 
     async def _answer(self, exchange: Exchange, trace: Trace, error: GatewayError) -> None:
         # An upload that its client broke off looks like an upstream's failure from the other side.

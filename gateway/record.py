@@ -1,15 +1,15 @@
 """The one frozen record of a request; log line, metrics and the ledger are made from it."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from gateway.store.entries import State
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(msgspec.Struct, frozen=True):
     """Milliseconds spent in each stage of one request.
 
     `windowing` holds its own stages by name; `first_byte` runs from the request's arrival to the first byte of the
@@ -25,8 +25,7 @@ class Stages:
     windowing: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True):
     """Everything that is known of one request once it is over; never a prompt's text."""
 
     id: str

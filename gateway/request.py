@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -37,8 +36,7 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head)
 
 
-@dataclass(frozen=True, slots=True)
-class OutputAsked:
+class OutputAsked(msgspec.Struct, frozen=True):
     """The most tokens that the caller allows for one answer, by each of the names that routes have for it."""
 
     max_completion_tokens: int | None = None
@@ -46,8 +44,11 @@ class OutputAsked:
     max_output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
+_NOT_ASKED = (None, None, None)
+_NO_OUTPUT = OutputAsked()
+
+
+class ApiRequest(msgspec.Struct, frozen=True):
     """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
 
     `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body
@@ -60,7 +61,7 @@ class ApiRequest:
     usage_asked: bool
     stream_options_sent: bool
     user: str = ""
-    output: OutputAsked = OutputAsked()
+    output: OutputAsked = _NO_OUTPUT
     answers: int = 1
     linked: bool = False
     readable: bool = True
@@ -102,10 +103,15 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
         usage_asked=isinstance(options, dict) and bool(options.get("include_usage")),
         stream_options_sent=options is not None,
         user=_name(head.user) if isinstance(head.user, str) else "",
-        output=OutputAsked(*map(_count, (head.max_completion_tokens, head.max_tokens, head.max_output_tokens))),
+        output=_output(head),
         answers=_answers(head),
         linked=_linked(head),
     )
+
+
+def _output(head: _Head) -> OutputAsked:
+    asked = (head.max_completion_tokens, head.max_tokens, head.max_output_tokens)
+    return _NO_OUTPUT if asked == _NOT_ASKED else OutputAsked(*map(_count, asked))
 
 
 def _name(name: str) -> str:
@@ -118,6 +124,8 @@ def _linked(head: _Head) -> bool:
 
 
 def _answers(head: _Head) -> int:
+    if head.prompt is head.n is head.best_of is None:
+        return 1
     prompts = head.prompt
     several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
     return max(_count(head.n) or 1, _count(head.best_of) or 1) * several

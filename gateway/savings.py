@@ -1,7 +1,9 @@
 """What a window saved, in money: net of the cache discount that it forgoes and of the gateway's own computing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from gateway.pricing import PriceBook, gateway_cost
 from gateway.usage import Cost, Usage
@@ -32,7 +34,9 @@ class Saving:
         """Return the money saved on a request that used this; negative where windowing cost more than it saved."""
         spent = prices.cost(model, usage)
         # What was written to a cache would have been with the original too.
-        whole = replace(usage, prompt=usage.prompt + self.tokens, cached=max(self.warm_tokens, usage.cached))
+        whole = msgspec.structs.replace(
+            usage, prompt=usage.prompt + self.tokens, cached=max(self.warm_tokens, usage.cached)
+        )
         would_be = prices.cost(model, whole)
         return None if spent is None or would_be is None else would_be - spent - self.own_usd
 

@@ -34,7 +34,7 @@ def run(config: Path | None, host: str, port: int, workers: int) -> None:
             host=host,
             port=port,
             workers=workers,
-            http="httptools",
+            http="gateway.http1.inbound:Inbound",
             ws="none",
             lifespan="on",
             log_config=None,

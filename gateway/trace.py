@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+
+import msgspec
 
 from gateway import headers
 from gateway.budgets.admission import Ticket
@@ -24,8 +25,7 @@ from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class Windowed:
+class Windowed(msgspec.Struct, frozen=True):
     """What windowing came to for one request, and the terms of its saving where a window was made."""
 
     decision: Decision
@@ -58,14 +58,13 @@ def new_id(now_ns: int) -> str:
     return f"req-{now_ns // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """One request under way."""
 
     route: str
-    id: str = field(default_factory=lambda: new_id(time.time_ns()))
-    arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
-    started: float = field(default_factory=time.perf_counter)
+    id: str = msgspec.field(default_factory=lambda: new_id(time.time_ns()))
+    arrived: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
+    started: float = msgspec.field(default_factory=time.perf_counter)
     received: float | None = None
     ended: float | None = None
     asked: float | None = None
@@ -75,11 +74,11 @@ class Trace:
     request: ApiRequest | None = None
     worst: Callable[[], WorstCase] | None = None
     ticket: Ticket | None = None
-    limits_said: Headers = field(default_factory=list)
+    limits_said: Headers = msgspec.field(default_factory=list)
     unsent: bool = False
     usage_added: bool = False
     windowed: Windowed | None = None
-    delivery: Delivery = field(default_factory=Delivery)
+    delivery: Delivery = msgspec.field(default_factory=Delivery)
     client_gone: bool = False
     forwarded_body: str | None = None
 

@@ -1,6 +1,5 @@
 """Usage and cost of one reply, as the upstream reports it, and an estimate where it was cut off before it could."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
@@ -11,8 +10,7 @@ _HUGE = 10**12
 _CHARACTERS_A_TOKEN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one reply in the upstream's own count.
 
     `cached` (read from a prompt cache) and `cache_written` (written to one) are part of prompt; reasoning is part of
@@ -26,16 +24,14 @@ class Usage:
     cache_written: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed:
+class Relayed(msgspec.Struct, frozen=True):
     """How much of a streamed answer has passed: the events that carried some of it, and its characters."""
 
     events: int = 0
     characters: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What one reply cost, in USD, and what windowing saved: net of lost cache discounts and the gateway's own cost.
 
     Each is None where it is not known: an unknown price is never 0.

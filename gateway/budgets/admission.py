@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.outage import Outage
 from gateway.budgets.periods import Calendar
@@ -21,8 +23,7 @@ from gateway.teams.keys import Caller
 _MOST_KNOWN = 4096  # spenders whose limits are remembered
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(msgspec.Struct, frozen=True):
     """A request that is about to be forwarded; `entry` is its place in the ledger, should its process die."""
 
     id: str
@@ -33,8 +34,7 @@ class Application:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """A request that was let through, with the state of its limits as it was then.
 
     `local`: the store was away, and nothing is reserved there.

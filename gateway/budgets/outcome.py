@@ -6,7 +6,7 @@ answer, also one that the client did not wait for, may have been produced whole,
 else leaving early would be a way round a budget.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.budgets.worst_case import WorstCase
 from gateway.delivery import Delivery
@@ -16,8 +16,7 @@ from gateway.usage import Usage, estimated
 _BYTES_A_TOKEN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
 
     `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were.
@@ -30,8 +29,7 @@ class Sent:
     counted: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The usage that a request is billed for, and how it is known."""
 
     usage: Usage | None

@@ -4,6 +4,7 @@ contract.py    what both stores promise; entries.py: what the ledger holds
 sqlite.py      embedded, for one machine and all its workers:
                    sqlite_schema.py: the file; sqlite_threads.py: who works on it, and when it is committed
                    sqlite_batch.py: what operations change; sqlite_ledger.py: entries read and summed
+                   sqlite_rows.py: many rows in one step; sqlite_memory.py: what need not be read again
 redis.py       Redis or Valkey, for any number of replicas:
                    redis_line.py: a connection that callers share; redis_batch.py: what goes out together
                    redis_scripts.py: calls of the scripts in lua/; redis_records.py: what they are told, and answer

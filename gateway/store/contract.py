@@ -7,9 +7,10 @@ or billed twice when a process dies or a call is repeated.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from gateway.store.entries import Entry, Group, Span, Usages
 
@@ -18,8 +19,7 @@ class StoreUnavailableError(Exception):
     """The store does not answer, or not in time; whether a call took effect is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """An amount to set aside of one counter, whose spent + reserved must not exceed `limit`.
 
     `lapsed` is what is charged when the reservation expires with nobody to settle it. The counter is forgotten some
@@ -33,8 +33,7 @@ class Hold:
     until: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """Holds to take all at once or not at all; `entry` goes into the ledger, unsettled, when it expires.
 
     Counters' names are unique within a team. `expires` is in seconds since the epoch.
@@ -47,8 +46,7 @@ class Reservation:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """The state of one counter."""
 
     counter: str
@@ -56,23 +54,20 @@ class Standing:
     reserved: int
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """All holds were taken; standings after that, in the order of the holds."""
 
     standings: tuple[Standing, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Nothing was taken, since the hold at place `hold` (the first such) does not fit; standings as they are."""
 
     hold: int
     standings: tuple[Standing, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """An amount to add to what a counter has spent."""
 
     counter: str
@@ -80,8 +75,7 @@ class Charge:
     until: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """The end of one request: all that its reservation holds is freed, the charges are made, the entry is written.
 
     Without a reservation of that id (none was needed, or the store was away) charges and entry are made all the same.
@@ -94,8 +88,7 @@ class Settlement:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What a settlement did: `applied` is False for one that had been made before, and changed nothing.
 
     `before` holds what each charge's counter had spent until then, `standings` their state afterwards; both are empty

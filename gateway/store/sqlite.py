@@ -24,7 +24,8 @@ from gateway.store.contract import (
     StoreUnavailableError,
 )
 from gateway.store.entries import Entry, Group, Span, Usages
-from gateway.store.sqlite_batch import STEP, Key
+from gateway.store.sqlite_batch import STEP
+from gateway.store.sqlite_memory import Key
 from gateway.store.sqlite_schema import make
 from gateway.store.sqlite_threads import Durability, Reader, Tidier, Writer
 
@@ -65,15 +66,19 @@ class SqliteStore:
 
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
-        return await self._opened.writer.do(lambda batch: batch.reserve(reservation))
+        return await self._opened.writer.do(
+            lambda batch: batch.reserve(reservation), [(reservation.team, reservation.id)]
+        )
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Settle a request."""
-        return await self._opened.writer.do(lambda batch: batch.settle(settlement))
+        return await self._opened.writer.do(lambda batch: batch.settle(settlement), [(settlement.team, settlement.id)])
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """Settle several requests."""
-        return await self._opened.writer.do(lambda batch: tuple(map(batch.settle, settlements)))
+        return await self._opened.writer.do(
+            lambda batch: tuple(map(batch.settle, settlements)), [(own.team, own.id) for own in settlements]
+        )
 
     async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
         """Let the reservations expire later."""

@@ -24,29 +24,33 @@ from gateway.store.contract import (
 )
 from gateway.store.entries import Entry, State
 from gateway.store.sqlite_ledger import FIELDS, pack, unpack
+from gateway.store.sqlite_memory import Held, Key, Memory
+from gateway.store.sqlite_rows import delete, insert, present
 
 STEP = 500  # rows that one operation expires or forgets, so that none holds the lock for long
 
-Key = tuple[str, str]  # team and id, or team and counter
-_Held = tuple[tuple[str, int, int, float | None], ...]  # counter, amount, lapsed, until
 _Lapsed = tuple[tuple[str, int], ...]  # counter, what was charged
 
-_HELD = msgspec.msgpack.Decoder(_Held)
+_HELD = msgspec.msgpack.Decoder(Held)
 _LAPSED = msgspec.msgpack.Decoder(_Lapsed)
 _ENCODE = msgspec.msgpack.Encoder().encode
 
+_COUNTER = "SELECT spent, reserved, until FROM counters WHERE team = ? AND counter = ?"
 _KNOWN = (
     "SELECT 1 FROM reservations WHERE team = ?1 AND id = ?2 UNION ALL SELECT 1 FROM ledger WHERE team = ?1 AND id = ?2"
 )
-_INSERT_ENTRY = f"INSERT INTO ledger ({', '.join(FIELDS)}, lapsed) VALUES ({'?, ' * len(FIELDS)}?)"  # noqa: S608 - names
+_INTO_LEDGER = f"INSERT INTO ledger ({', '.join(FIELDS)}, lapsed)"
+_INTO_RESERVATIONS = "INSERT INTO reservations (team, id, expires, holds, entry)"
+_INTO_COUNTERS = "INSERT INTO counters (team, counter, spent, reserved, until)"
 _FORGET = (
     "DELETE FROM ledger WHERE (time, team, id) IN "
     "(SELECT time, team, id FROM ledger WHERE time < ? AND lapsed IS NULL ORDER BY time LIMIT ?)"
 )
-_UPSERT_COUNTER = (
-    "INSERT INTO counters (team, counter, spent, reserved, until) VALUES (?, ?, ?, ?, ?) ON CONFLICT (team, counter) "
+_OR_CHANGE = (
+    " ON CONFLICT (team, counter) "
     "DO UPDATE SET spent = excluded.spent, reserved = excluded.reserved, until = excluded.until"
 )
+_ENDED = Settled(applied=True, before=(), standings=())
 
 
 @dataclass(slots=True)
@@ -67,14 +71,39 @@ class _Counter:
 class Batch:
     """Operations of one transaction, one after the other; write() before it is committed."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, memory: Memory) -> None:
         self._db = db
-        self._look = db.cursor().execute
+        self._memory = memory
+        self._new: set[Key] = set()  # ids that are in no table
+        self._open: set[Key] = set()  # ids whose reservation is in its table, and what it holds in memory
         self._counters: dict[Key, _Counter] = {}
         self._made: dict[Key, Reservation] = {}
         self._gone: list[Key] = []
         self._entries: dict[Key, tuple[object, ...]] = {}  # rows for the ledger
         self._replaced: list[Key] = []
+        # What was written, for `remember`.
+        self._seen: dict[Key, _Counter] = {}
+        self._reserved: dict[Key, Held] = {}
+        self._ended: list[Key] = []
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Look up at once what is there of the reservations that will be asked for; without it each is looked up."""
+        self._memory.check(self._db)
+        known = self._memory.held
+        mine, others = [key for key in keys if key in known], [key for key in keys if key not in known]
+        if mine and present(self._db, "reservations", mine) == len(mine):
+            self._open.update(mine)
+        if others and not present(self._db, "reservations", others) and not present(self._db, "ledger", others):
+            self._new.update(others)
+
+    def remember(self) -> None:
+        """Note, once this is committed, what the next transaction need not read."""
+        self._memory.counters.update({key: (c.spent, c.reserved, c.until) for key, c in self._seen.items()})
+        for key, made in self._reserved.items():
+            self._memory.held[key] = made
+        for key in self._ended:
+            self._memory.held.pop(key, None)
+        self._memory.bound()
 
     def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds or none."""
@@ -99,6 +128,8 @@ class Batch:
         for charge, counter in zip(settlement.charges, counters, strict=True):
             counter.charge(charge.amount, charge.until)
         self._entries[key] = (*msgspec.structs.astuple(settlement.entry), None)
+        if not counters:
+            return _ENDED
         return Settled(applied=True, before=before, standings=_standings(settlement.charges, counters))
 
     def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
@@ -125,6 +156,7 @@ class Batch:
             "DELETE FROM counters WHERE team = ? AND counter = ? AND until < ? AND reserved = 0",
             [(*key, before) for key in keys],
         )
+        self._memory.counters.clear()
 
     def put(self, kind: Kind, name: str, document: bytes | None) -> None:
         """Write or remove a document."""
@@ -135,47 +167,57 @@ class Batch:
 
     def write(self) -> None:
         """Write what has changed, and forget what was read."""
-        many = self._db.executemany
-        many("DELETE FROM reservations WHERE team = ? AND id = ?", self._gone)
-        many("DELETE FROM ledger WHERE team = ? AND id = ?", self._replaced)
-        many("INSERT INTO reservations (team, id, expires, holds, entry) VALUES (?, ?, ?, ?, ?)", self._rows_made())
-        many(_INSERT_ENTRY, self._entries.values())
-        many(_UPSERT_COUNTER, [(*k, c.spent, c.reserved, c.until) for k, c in self._counters.items() if c.changed])
-        for kept in (self._gone, self._replaced, self._made, self._entries, self._counters):
+        db, changed = self._db, [(*k, c.spent, c.reserved, c.until) for k, c in self._counters.items() if c.changed]
+        delete(db, "reservations", self._gone)
+        delete(db, "ledger", self._replaced)
+        insert(db, _INTO_RESERVATIONS, self._rows_made())
+        insert(db, _INTO_LEDGER, list(self._entries.values()))
+        insert(db, _INTO_COUNTERS, changed, _OR_CHANGE)
+        self._reserved.update({key: _held(made.holds) for key, made in self._made.items()})
+        self._seen.update(self._counters)
+        for kept in (self._gone, self._replaced, self._made, self._entries, self._counters, self._new, self._open):
             kept.clear()
 
     def _rows_made(self) -> list[tuple[object, ...]]:
         return [(*key, made.expires, _ENCODE(_held(made.holds)), pack(made.entry)) for key, made in self._made.items()]
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._look(query, values).fetchone()
+        found: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
         return found
 
     def _counter(self, team: str, name: str) -> _Counter:
         key = (team, name)
         counter = self._counters.get(key)
         if counter is None:
-            query = "SELECT spent, reserved, until FROM counters WHERE team = ? AND counter = ?"
-            row = self._one(query, key)
+            row = self._memory.counters.get(key) or self._one(_COUNTER, key)
             counter = self._counters[key] = _Counter(*row) if row else _Counter(0, 0, None)
         return counter
 
     def _knows(self, key: Key) -> bool:
-        return key in self._made or key in self._entries or self._one(_KNOWN, key) is not None
+        if key in self._made or key in self._entries:
+            return True
+        return key not in self._new and self._one(_KNOWN, key) is not None
 
     def _end(self, key: Key) -> bool:
         """Free what is held, or take back what was charged; False where the id was settled before."""
         made = self._made.pop(key, None)
         if made is not None:
             self._free(key[0], _held(made.holds))
+        elif key in self._new:
+            return True
+        elif key in self._open:
+            self._gone.append(key)
+            self._ended.append(key)
+            self._free(key[0], self._memory.held[key])
         elif row := self._one("SELECT holds FROM reservations WHERE team = ? AND id = ?", key):
             self._gone.append(key)
+            self._ended.append(key)
             self._free(key[0], _HELD.decode(row[0]))
         elif row := self._one("SELECT lapsed FROM ledger WHERE team = ? AND id = ?", key):
             return self._take_back(key, row[0])
         return True
 
-    def _free(self, team: str, held: _Held) -> None:
+    def _free(self, team: str, held: Held) -> None:
         for name, amount, _, _ in held:
             counter = self._counter(team, name)
             counter.reserved -= amount
@@ -198,6 +240,7 @@ class Batch:
             self._counter(team, name).charge(lapsed, until)
         entry = msgspec.structs.replace(unpack(packed), state=State.UNSETTLED)
         self._gone.append((team, id_))
+        self._ended.append((team, id_))
         charged = _ENCODE([(name, lapsed) for name, _, lapsed, _ in held])
         self._entries[team, id_] = (*msgspec.structs.astuple(entry), charged)
         return entry
@@ -217,7 +260,7 @@ def _take(holds: Sequence[Hold], counters: Sequence[_Counter]) -> int | None:
     return None
 
 
-def _held(holds: Sequence[Hold]) -> _Held:
+def _held(holds: Sequence[Hold]) -> Held:
     return tuple((hold.counter, hold.amount, hold.lapsed, hold.until) for hold in holds)
 
 

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from gateway.store.contract import StoreUnavailableError
 from gateway.store.sqlite_batch import Batch
+from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import PATIENCE_S, begin, connect, roll_back
 
 Durability = Literal["process", "power"]
@@ -27,9 +28,13 @@ _CLOSED = "the store is closed"
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """An operation, and the future of what comes of it; `lasting`: it must outlive a power cut."""
+    """An operation, the reservations it is about, and the future of what comes of it.
+
+    `lasting`: it must outlive a power cut.
+    """
 
     work: Callable[[Batch], object]
+    keys: Sequence[Key]
     future: "asyncio.Future[object]"
     lasting: bool
 
@@ -40,6 +45,7 @@ class Writer:
     def __init__(self, path: Path, durability: Durability) -> None:
         self._power = durability == "power"
         self._db = connect(path)
+        self._memory = Memory()
         self._lasting(on=self._power)
         self._loop = asyncio.get_running_loop()
         self._open = True
@@ -48,15 +54,15 @@ class Writer:
         self._thread = Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[Batch], T], *, lasting: bool = False) -> T:
-        """Return what the operation returns, once it is committed."""
+    async def do(self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False) -> T:
+        """Return what the operation returns, once it is committed; `keys` are the reservations that it asks for."""
         if not self._open:
             raise StoreUnavailableError(_CLOSED)
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._waiting:
             # All that this turn of the loop asks for goes to the thread at once.
             self._loop.call_soon(self._hand_over)
-        self._waiting.append(_Order(work, future, lasting))  # type: ignore[arg-type]
+        self._waiting.append(_Order(work, keys, future, lasting))  # type: ignore[arg-type]
         return await future
 
     async def close(self) -> None:
@@ -97,7 +103,7 @@ class Writer:
         lasting = not self._power and any(order.lasting for order in orders)
         if lasting:
             self._lasting(on=True)
-        outcomes = self._outcomes([order.work for order in orders])
+        outcomes = self._outcomes(orders)
         if lasting:
             self._lasting(on=False)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
@@ -106,26 +112,28 @@ class Writer:
     def _lasting(self, *, on: bool) -> None:
         self._db.execute(f"PRAGMA synchronous = {'FULL' if on else 'NORMAL'}")
 
-    def _outcomes(self, works: Sequence[Callable[[Batch], object]]) -> list[object]:
+    def _outcomes(self, orders: Sequence[_Order]) -> list[object]:
         try:
-            return self._commit(works)
+            return self._commit(orders)
         except Exception as error:  # noqa: BLE001 - each of them is an operation's outcome, and the thread goes on
             if _of_the_file(error):
-                return [StoreUnavailableError(str(error)) for _ in works]
-            if len(works) == 1:
+                return [StoreUnavailableError(str(error)) for _ in orders]
+            if len(orders) == 1:
                 return [error]
             # One of them cannot be done; the others can.
-            return [outcome for work in works for outcome in self._outcomes([work])]
+            return [outcome for order in orders for outcome in self._outcomes([order])]
 
-    def _commit(self, works: Sequence[Callable[[Batch], object]]) -> list[object]:
+    def _commit(self, orders: Sequence[_Order]) -> list[object]:
         begin(self._db)
         try:
-            batch = Batch(self._db)
-            results = [work(batch) for work in works]
+            batch = Batch(self._db, self._memory)
+            batch.expect([key for order in orders for key in order.keys])
+            results = [order.work(batch) for order in orders]
             batch.write()
             self._db.execute("COMMIT")
         finally:
             roll_back(self._db)
+        batch.remember()
         return results
 
 

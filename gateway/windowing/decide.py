@@ -1,15 +1,15 @@
 """Whether a request is windowed at all, from what is known before its prompt is read."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from gateway.config import WindowingSettings
 from gateway.policies import TeamWindowing
 from gateway.windowing.types import Decision, Reason, WindowPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What to do with a request: forward it as it came for `reason`, or have it windowed by `policy`."""
 
     decision: Decision

@@ -54,7 +54,7 @@ async def pipeline(
                 upstreams=opened,
                 prices=prices,
                 windows=windows or WindowPool(1, 1, "no model"),
-                recorders=(records.append,),
+                record=records.append,
             ),
             accounts,
             records,

@@ -1,8 +1,9 @@
 """A record to make log lines and metrics of."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from gateway.record import RequestRecord, Stages
 from gateway.store.entries import State

@@ -22,7 +22,7 @@ def out() -> Iterator[io.StringIO]:
 
 
 def test_a_request_is_one_line_of_json(out: io.StringIO) -> None:
-    logs.RequestLog()(RECORD)
+    logs.RequestLog(out)([RECORD])
     (line,) = out.getvalue().splitlines()
     entry = json.loads(line)
     assert entry["decision"] == "applied"
@@ -34,7 +34,7 @@ def test_a_request_is_one_line_of_json(out: io.StringIO) -> None:
 
 
 def test_what_is_unknown_is_null_and_never_zero(out: io.StringIO) -> None:
-    logs.RequestLog()(REFUSED)
+    logs.RequestLog(out)([REFUSED])
     entry = json.loads(out.getvalue())
     assert [entry["usage"], entry["cost_usd"], entry["decision"]] == [None, None, None]
     assert entry["ms"]["upstream_head"] is None

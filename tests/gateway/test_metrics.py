@@ -14,7 +14,7 @@ from gateway.windowing.frames import Lookups
 from tests.gateway.records import RECORD
 metrics = Metrics()
 for _ in range(int(sys.argv[1])):
-    metrics(RECORD)
+    metrics([RECORD])
 metrics.watch_pool(2, 0, Lookups(5, 1, 8, 2))
 if len(sys.argv) > 2:
     print(metrics.exposition().decode())
@@ -28,7 +28,7 @@ def values(exposition: str) -> dict[str, float]:
 
 def test_a_record_is_counted_once_under_its_labels() -> None:
     metrics = Metrics()
-    metrics(RECORD)
+    metrics([RECORD])
     found = values(metrics.exposition().decode())
     who = 'model="gpt-4o-mini",team="acme"'
     assert found[f'context_gateway_prompt_tokens_total{{kind="saved",{who}}}'] == 17_000
@@ -41,7 +41,7 @@ def test_a_record_is_counted_once_under_its_labels() -> None:
 
 def test_a_refused_request_counts_as_an_error_and_saves_nothing() -> None:
     metrics = Metrics()
-    metrics(REFUSED)
+    metrics([REFUSED])
     found = values(metrics.exposition().decode())
     assert found['context_gateway_errors_total{code="invalid_json"}'] == 1
     assert found['context_gateway_client_gone_total{model="gpt-4o-mini",team="acme"}'] == 1

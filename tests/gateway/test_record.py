@@ -1,9 +1,9 @@
-from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import fields, replace
 
 from gateway import logs
 from gateway.metrics import Metrics
@@ -57,7 +57,7 @@ def changed(name: str, other: RequestRecord) -> RequestRecord:
 def test_a_record_is_frozen_to_its_leaves() -> None:
     for part in (RECORD, RECORD.stages, RECORD.usage, RECORD.cost):
         for name in names(part):
-            with pytest.raises(FrozenInstanceError):
+            with pytest.raises(AttributeError):
                 setattr(part, name, None)
     assert hash(RECORD) == hash(replace(RECORD))  # nothing in it can be changed either
 
@@ -81,7 +81,7 @@ def test_every_field_of_its_parts_reaches_the_log_line(part: str) -> None:
 def test_what_the_log_leaves_out_the_metrics_have() -> None:
     """And the other way round: a caller's own words are no label."""
     metrics = Metrics()
-    metrics(replace(RECORD, model="a name that a caller made up"))
+    metrics([replace(RECORD, model="a name that a caller made up")])
     exposition = metrics.exposition().decode()
     assert f'model="{RECORD.model_label}"' in exposition
     assert "made up" not in exposition

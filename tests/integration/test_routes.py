@@ -1,5 +1,6 @@
 """The routes beside chat that are counted: the SDK reads the same through the gateway, and the usage is the bill's."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -147,6 +148,7 @@ def test_same_result_direct_and_through_the_gateway(gateway: Gateway, upstream: 
 
 @pytest.mark.parametrize("call", CALLS, ids=named)
 def test_the_usage_that_is_logged_is_what_the_upstream_bills(gateway: Gateway, upstream: Upstream, call: Call) -> None:
+    time.sleep(0.1)  # lines are written some at a time: none of an earlier test's is still to come
     before = len(gateway.log_lines())
     call(client_of(gateway.url))
     (bill,) = upstream.wait_bills()

@@ -1,9 +1,9 @@
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.budgets.admission import Ticket
 from gateway.budgets.correcting import correct

@@ -1,18 +1,19 @@
 """Operations share a transaction as if each had its own."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.store.contract import Charge, Granted, Hold, Kind, Refused, Reservation, Settlement
 from gateway.store.sqlite_batch import STEP, Batch
+from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import connect, make
 from tests.gateway.store.cases import NOW, TEAM, entry, hold, reservation, settlement
 
@@ -31,12 +32,16 @@ def database() -> Iterator[sqlite3.Connection]:
             db.close()
 
 
-def commit(db: sqlite3.Connection, *works: Work) -> list[object]:
+def commit(
+    db: sqlite3.Connection, *works: Work, memory: Memory | None = None, keys: Sequence[Key] = ()
+) -> list[object]:
     db.execute("BEGIN IMMEDIATE")
-    batch = Batch(db)
+    batch = Batch(db, Memory() if memory is None else memory)
+    batch.expect(keys)
     outcomes = [work(batch) for work in works]
     batch.write()
     db.execute("COMMIT")
+    batch.remember()
     return outcomes
 
 
@@ -126,3 +131,18 @@ def test_taking_back_from_a_counter_that_was_forgotten_leaves_no_credit(db: sqli
     commit(db, lambda b: b.forget_counters([(TEAM, "usd")], NOW + 1))
     commit(db, lambda b: b.settle(settlement("r1", ("usd", 3))))
     assert db.execute("SELECT spent, reserved FROM counters").fetchall() == [(3, 0)]
+
+
+@settings(max_examples=120)
+@given(st.lists(st.tuples(st.booleans(), st.lists(works(), min_size=1, max_size=5)), min_size=2, max_size=6))
+def test_what_is_remembered_changes_nothing(asked: list[tuple[bool, list[Work]]]) -> None:
+    """Transactions of two processes, one of which remembers and looks ahead, come to what they do without memory."""
+    with database() as remembering, database() as forgetful:
+        path = remembering.execute("PRAGMA database_list").fetchone()[2]
+        other, memory = connect(Path(path)), Memory()
+        keys = [(TEAM, id_) for id_ in ("r1", "r2", "r3")]
+        for elsewhere, some in asked:
+            found = commit(other, *some) if elsewhere else commit(remembering, *some, memory=memory, keys=keys)
+            assert found == commit(forgetful, *some)
+        assert content(remembering) == content(forgetful)
+        other.close()

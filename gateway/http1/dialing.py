@@ -1,0 +1,148 @@
+"""Making connections: TCP, TLS, and a tunnel through a proxy where one is named (RFC 9110 9.3.6)."""
+
+import asyncio
+import base64
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+import certifi
+
+from gateway.http1.connection import Connection, Timeouts
+from gateway.http1.errors import NotConnectedError
+
+_PORTS = {"http": 80, "https": 443}
+_LONGEST_ANSWER = 1 << 14  # of a proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy; `credentials` is what stands behind "Basic"."""
+
+    host: str
+    port: int
+    credentials: bytes | None = None
+
+    @classmethod
+    def of(cls, url: str) -> "Proxy":
+        """Read http://user:password@host:port."""
+        parts = urlsplit(url)
+        secret = None
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            secret = base64.b64encode(pair.encode())
+        return cls(parts.hostname or "", parts.port or _PORTS["http"], secret)
+
+    @property
+    def header(self) -> bytes:
+        """The line by which the proxy knows us, if it wants one."""
+        return b"proxy-authorization: Basic " + self.credentials + b"\r\n" if self.credentials else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an upstream is, and the way there."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    proxy: Proxy | None = None
+
+    @classmethod
+    def of(cls, url: str, ca_file: Path | None = None, proxy: str | None = None) -> "Origin":
+        """Read a base URL; raise OSError where the file of certificates can't be read."""
+        parts = urlsplit(url)
+        tls = trusting(ca_file) if parts.scheme == "https" else None
+        return cls(
+            parts.hostname or "",
+            parts.port or _PORTS[parts.scheme],
+            tls,
+            Proxy.of(proxy) if proxy is not None else None,
+        )
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the TLS settings of a client that trusts the usual authorities, and those of the file."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())  # a machine without certificates of its own
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def dial(origin: Origin, timeouts: Timeouts) -> Connection:
+    """Return a new connection.
+
+    Raises:
+        NotConnectedError: none came about in time.
+    """
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            return await (_tunnelled(origin, timeouts) if origin.proxy and origin.tls else _direct(origin, timeouts))
+    except TimeoutError:
+        raise NotConnectedError("no connection in time") from None
+    except ssl.SSLCertVerificationError as error:
+        raise NotConnectedError(f"its certificate is not valid: {error.verify_message}") from None
+    except (OSError, UnicodeError):  # UnicodeError: a host's name that can't be one
+        raise NotConnectedError("no connection") from None
+
+
+async def _direct(origin: Origin, timeouts: Timeouts) -> Connection:
+    to = origin.proxy or origin
+    name = origin.host if origin.tls else None
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(timeouts), to.host, to.port, ssl=origin.tls, server_hostname=name
+    )
+    return connection
+
+
+async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
+    loop, proxy = asyncio.get_running_loop(), cast(Proxy, origin.proxy)
+    transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port)
+    try:
+        transport.write(_connect(origin, proxy))
+        await tunnel.opened
+        connection = Connection(timeouts)
+        secured = await loop.start_tls(
+            transport, connection, cast(ssl.SSLContext, origin.tls), server_hostname=origin.host
+        )
+    except BaseException:
+        transport.abort()
+        raise
+    connection.connection_made(cast(asyncio.BaseTransport, secured))
+    return connection
+
+
+def _connect(origin: Origin, proxy: Proxy) -> bytes:
+    where = f"{_bracketed(origin.host)}:{origin.port}".encode()
+    return b"CONNECT " + where + b" HTTP/1.1\r\nhost: " + where + b"\r\n" + proxy.header + b"\r\n"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class _Tunnel(asyncio.Protocol):
+    """Waits for a proxy's word that the way is open."""
+
+    def __init__(self) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if self.opened.done():
+            return
+        head, end, _ = self._answer.partition(b"\r\n\r\n")
+        if end and head.startswith(b"HTTP/1.") and head[9:11].startswith(b"2"):
+            self.opened.set_result(None)
+        elif end or len(self._answer) > _LONGEST_ANSWER:
+            self.opened.set_exception(NotConnectedError("the proxy refuses"))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
+        if not self.opened.done():
+            self.opened.set_exception(NotConnectedError("the proxy hung up"))

@@ -1,0 +1,315 @@
+"""A client's connection: requests in, one after the other, each to the ASGI application (RFC 9112).
+
+uvicorn makes and counts these instead of its own: a reply leaves in one piece where it can, the application hears at
+once of a client that left, and who sends slowly, sends nothing or sends too much is refused or hung up on.
+"""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any, Protocol, cast
+
+import httptools
+
+from gateway.http1.cycle import App, Cycle, Wire
+from gateway.http1.refusing import BAD_REQUEST, HEAD_TOO_LARGE, TOO_SLOW, Refusal
+
+KEPT_S = 75.0  # unused between requests; longer than proxies keep theirs, so that it is they who end it
+HEAD_S = 20.0  # from a connection, or a request's first byte, to its head's end
+SILENT_S = 60.0  # between two pieces of a body
+SLOWEST = 512  # bytes a second of a body, once it has taken as long as a silence may
+UNREAD_S = 300.0  # a reply that the client does not read on
+LINGER_S = 2.0  # after a reply to a request that was not read whole, so that the reply is not lost
+LARGEST_HEAD = 1 << 16
+MOST_CONNECTIONS = 8192  # of one worker; beyond that, the one unused longest makes room
+_HIGH_WATER = 1 << 18  # bytes of a body that nobody has read yet
+
+
+class _Config(Protocol):
+    loaded_app: App
+
+
+class _State(Protocol):
+    connections: set["Inbound"]
+    tasks: set[asyncio.Task[None]]
+    total_requests: int
+
+
+class Inbound(asyncio.Protocol):
+    """One client's connection, as uvicorn makes it."""
+
+    def __init__(
+        self,
+        config: _Config,
+        server_state: _State,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.app = config.loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._app_state = app_state
+        self._parser = httptools.HttpRequestParser(self)
+        # What follows a request that asked for the connection's end is dropped, not answered with an error.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport
+        self.wire: Wire
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf
+        self._began = 0.0
+        self._received = 0
+        self._head_bytes = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parsing: Cycle | None = None  # the request whose body is being received
+        self._current: Cycle | None = None  # the request that is being answered
+        self._queue: deque[Cycle] = deque()
+        self._held = False  # reading, until the application has taken what is here
+        self._ending = False
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.wire = Wire(self._transport, self.loop)
+        self._make_room()
+        self._state.connections.add(self)
+        self._expect(HEAD_S)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        if self._ending:
+            return
+        if self._parsing is None:
+            if not self._head_bytes:
+                self._began = self.loop.time()
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ending = True  # nothing is upgraded here: the request is served, and what follows it is not read
+        except httptools.HttpParserError:
+            self._refuse(BAD_REQUEST)
+            return
+        if self._parsing is not None:
+            self._arm()
+        elif self._head_bytes:
+            self._wait_for_head()
+
+    def _wait_for_head(self) -> None:
+        if self._head_bytes > LARGEST_HEAD:
+            self._refuse(HEAD_TOO_LARGE)
+        elif self._current is None:
+            self._expect(self._began + HEAD_S - self.loop.time())
+
+    def eof_received(self) -> None:
+        """Take the client for gone."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
+        """Tell whoever works for this client."""
+        self._state.connections.discard(self)
+        self._ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.wire.lost()
+        for cycle in (self._current, *self._queue):
+            if cycle is not None:
+                cycle.leave()
+        self._queue.clear()
+        self._parsing = None
+
+    def pause_writing(self) -> None:
+        """Make the application wait until the client has read more."""
+        self.wire.pause()
+        self._expect(UNREAD_S)
+
+    def resume_writing(self) -> None:
+        """Let the application go on."""
+        self.wire.resume()
+        self._deadline = math.inf
+
+    def shutdown(self) -> None:
+        """Finish what has begun and end: the server stops."""
+        if self._current is None:
+            self._transport.close()
+        else:
+            self._current.keep_alive = False
+            self._ending = self._ending or self._parsing is None
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._url, self._headers = b"", []
+
+    def on_url(self, url: bytes) -> None:
+        """Note the target, or a piece of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; trailers, after the body, are dropped."""
+        if self._parsing is None:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the application, or have it wait for the one before."""
+        self._head_bytes = 0
+        cycle = Cycle(self.wire, self._scope(), self._read_on, self._over)
+        cycle.keep_alive = self._parser.should_keep_alive()
+        self._parsing = cycle
+        self._measure()
+        if self._current is None:
+            self._start(cycle)
+        else:
+            self._transport.pause_reading()
+            self._queue.append(cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body until it is read; too many make the client wait."""
+        cycle = self._parsing
+        if cycle is None:
+            return
+        self._received += len(body)
+        if cycle.add(body) > _HIGH_WATER:
+            self._transport.pause_reading()
+            self._held = True
+            self._deadline = math.inf  # it is the application that is waited for now
+        elif cycle is self._current:
+            self._deadline = self.loop.time() + SILENT_S
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        cycle, self._parsing = self._parsing, None
+        if cycle is not None:
+            if cycle is self._current:
+                self._deadline = math.inf
+            cycle.end()
+
+    def _scope(self) -> dict[str, Any]:
+        version = self._parser.get_http_version()
+        target = httptools.parse_url(self._url)
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "scheme": "http",
+            "method": self._parser.get_method().decode("ascii"),
+            "raw_path": target.path or self._url,
+            "query_string": target.query or b"",
+            "headers": self._headers,
+            "root_path": "",
+            "server": self.wire.server,
+            "client": self.wire.client,
+            "state": self._app_state,
+        }
+
+    def _start(self, cycle: Cycle) -> None:
+        self._current = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        tasks = self._state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def _read_on(self) -> None:
+        """Go on reading: the application has taken what was here."""
+        if self._held and not self._transport.is_closing():
+            self._held = False
+            self._measure()
+            self._transport.resume_reading()
+
+    def _measure(self) -> None:
+        """Begin to measure how fast the body comes."""
+        self._began, self._received = self.loop.time(), 0
+        self._deadline = self._began + SILENT_S
+
+    def _over(self, cycle: Cycle) -> None:
+        """Go on after a reply: with the next request, or with the connection's end."""
+        self._state.total_requests += 1
+        if self._transport.is_closing():
+            return
+        self._current = None
+        if cycle is self._parsing:
+            self._linger()
+        elif not cycle.keep_alive or self._ending:
+            self._transport.close()
+        elif self._queue:
+            self._start(self._queue.popleft())
+        else:
+            self._transport.resume_reading()
+            self._expect(KEPT_S)
+
+    def _linger(self) -> None:
+        """Say that no more will be answered, and listen a little longer without a use for it."""
+        self._ending = True
+        self._parsing = None
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._expect(LINGER_S)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._ending = True
+        if self._current is None:
+            self._transport.write(refusal.reply)
+            self._linger()
+        elif not self._current.started and self._current is self._parsing:
+            self._transport.write(refusal.reply)
+            self._transport.close()
+        else:
+            self._current.keep_alive = False
+        if self._parsing is not None:
+            self._parsing.leave()
+
+    # The clock.
+
+    def _expect(self, seconds: float) -> None:
+        """Expect something within that time."""
+        self._deadline = self.loop.time() + seconds
+        self._arm()
+
+    def _arm(self) -> None:
+        """Look when it is due; a timer that runs already looks again by itself."""
+        if self._timer is None:
+            self._timer = self.loop.call_at(min(self._deadline, self.loop.time() + SILENT_S), self._due)
+        elif self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = self.loop.call_at(self._deadline, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        if self._transport.is_closing():
+            return
+        if now < self._deadline and not self._crawls(now):
+            self._arm()
+        elif self._current is None:
+            self._give_up()
+        elif self._parsing is not None:
+            self._refuse(TOO_SLOW)
+        else:
+            self._transport.abort()  # a reply that nobody reads
+
+    def _crawls(self, now: float) -> bool:
+        taken = now - self._began
+        return self._parsing is not None and not self._held and taken > SILENT_S and self._received < SLOWEST * taken
+
+    def _give_up(self) -> None:
+        if self._head_bytes and not self._ending:
+            self._refuse(TOO_SLOW)
+        else:
+            self._transport.close()
+
+    def _make_room(self) -> None:
+        """Close the connection that was unused longest where there are too many."""
+        if len(self._state.connections) >= MOST_CONNECTIONS:
+            unused = [one for one in self._state.connections if one.idle]
+            if unused:
+                min(unused, key=lambda one: one._deadline).shutdown()
+            else:
+                self._transport.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._current is None

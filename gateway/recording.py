@@ -1,0 +1,32 @@
+"""Handing finished requests' records on, several at once and off their clients' path."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from gateway.record import RequestRecord
+
+Recorder = Callable[[Sequence[RequestRecord]], None]
+
+# What is written or counted of one request costs as much as of several together.
+_TOGETHER_S = 0.02
+
+
+class Recording:
+    """Collects records for a moment, then gives them to each recorder."""
+
+    def __init__(self, *recorders: Recorder) -> None:
+        self._recorders = recorders
+        self._waiting: list[RequestRecord] = []
+
+    def __call__(self, record: RequestRecord) -> None:
+        """Take over a record; returns at once."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_TOGETHER_S, self.flush)
+        self._waiting.append(record)
+
+    def flush(self) -> None:
+        """Hand on all that is here."""
+        records, self._waiting = self._waiting, []
+        if records:
+            for recorder in self._recorders:
+                recorder(records)
