@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._bodiless = False
         self._keeps = True
         self._informing = False
-        self._head_bytes = 0
+        self._unused = 0  # bytes since the head, or a piece of the body, was whole
         self._upload: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._deadline = self._ends = math.inf
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         self._reply = Reply(self._resume)
         self._head = self._loop.create_future()
-        self._headed, self._head_bytes = False, 0
+        self._headed, self._unused = False, 0
         self._bodiless = request.method == "HEAD"
         self._deadline, self._ends = now + self._timeouts.first_byte, now + self._timeouts.total
         if self.closed:
@@ -104,16 +104,26 @@ class Connection(asyncio.Protocol):
 
     async def _uploaded(self, body: AsyncIterator[bytes], chunked: bool) -> None:
         try:
+            self._wait(math.inf)  # it is the sender that is waited for
             async for piece in body:
+                if not piece:
+                    continue  # as a chunk it would be the last
+                self._wait(self._timeouts.first_byte)
                 await self._room()
-                self._deadline = self._loop.time() + self._timeouts.first_byte
                 self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                self._wait(math.inf)
             if chunked:
                 self._transport.write(b"0\r\n\r\n")
+            self._wait(self._timeouts.first_byte)
         except Exception as error:  # noqa: BLE001 - whatever it is, the request can't be completed, and its sender hears of it
             if self._head is not None and not self._head.done():
                 self._head.set_exception(error)
             self.abort()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait so long for the reply's head; once it is here, other clocks run."""
+        if not self._headed:
+            self._deadline = self._loop.time() + seconds
 
     async def _room(self) -> None:
         while self._paused_writing and not self.closed:
@@ -142,19 +152,19 @@ class Connection(asyncio.Protocol):
         if self._reply is None:  # Nobody asked: what it answers is not known.
             self.abort()
             return
-        if not self._headed:
-            self._head_bytes += len(data)
-        elif not self._reply.paused:
+        self._unused += len(data)
+        if self._headed and not self._reply.paused:
             self._deadline = self._loop.time() + self._timeouts.idle
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(BrokenError("the reply is not HTTP/1.1"))
-        if not self._headed and self._head_bytes > _LARGEST_HEAD:
-            self._fail(BrokenError("the reply's head is too large"))
+        if self._unused > _LARGEST_HEAD and self._reply is not None:
+            self._fail(BrokenError("the reply's head, or what follows its body, is too large"))
 
     def eof_received(self) -> None:
         """Let the transport close: connection_lost follows."""
+        self._keeps = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the reply: as it should where only the connection's end marks its own, else as broken."""
@@ -194,6 +204,7 @@ class Connection(asyncio.Protocol):
         if self._informing:
             reply.headers.clear()
             return
+        self._unused = 0
         reply.status = status
         self._keeps = self._parser.should_keep_alive() and not self._bodiless
         self._headed = True
@@ -205,7 +216,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body until it is fetched; too many make the upstream wait."""
-        reply = self._reply
+        reply, self._unused = self._reply, 0
         if reply is not None and reply.add(body) and not reply.paused:
             reply.paused = True
             self._deadline = math.inf  # it is the client that is waited for now

@@ -36,6 +36,7 @@ class Pool:
         self._timeouts = timeouts
         self._idle: deque[Connection] = deque()  # the last one used is the next: the others may grow old and end
         self._busy: set[Connection] = set()
+        self._dialling = 0
         shortest = min(timeouts.first_byte, timeouts.idle, timeouts.total)
         self._look_s = min(_LONGEST_LOOK_S, shortest / _LOOKS)
         self._timer: asyncio.TimerHandle | None = None
@@ -56,11 +57,11 @@ class Pool:
     @property
     def busy(self) -> int:
         """How many requests are under way."""
-        return len(self._busy)
+        return len(self._busy) + self._dialling
 
     async def send(self, request: Request) -> Lease:
         """Send a request on a kept connection, or on a new one; raises what Connection.send and dial do."""
-        connection = self._kept() or await dial(self._origin, self._timeouts)
+        connection = self._kept() or await self._new()
         self._busy.add(connection)
         try:
             return Lease(self, connection, await connection.send(request))
@@ -68,8 +69,17 @@ class Pool:
             self._busy.discard(connection)
             raise
 
+    async def _new(self) -> Connection:
+        self._dialling += 1
+        try:
+            return await dial(self._origin, self._timeouts)
+        finally:
+            self._dialling -= 1
+
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection that can be used again, end any other."""
+        """Keep a connection that can be used again, end any other; a second time is none."""
+        if connection not in self._busy:
+            return
         self._busy.discard(connection)
         if connection.reusable and self._timer is not None:
             connection.idle_since = asyncio.get_running_loop().time()
