@@ -20,12 +20,14 @@ class Lease:
 
     def __init__(self, pool: "Pool", connection: Connection, reply: Reply) -> None:
         self._pool = pool
-        self._connection = connection
+        self._connection: Connection | None = connection
         self.reply = reply
 
     def close(self) -> None:
-        """Give the connection back, or end it where the reply was not read to its end."""
-        self._pool.give_back(self._connection)
+        """Give the connection back, or end it where the reply was not read to its end; a second time is none."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
 
 
 class Pool:
@@ -77,9 +79,7 @@ class Pool:
             self._dialling -= 1
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection that can be used again, end any other; a second time is none."""
-        if connection not in self._busy:
-            return
+        """Keep a connection that can be used again, end any other."""
         self._busy.discard(connection)
         if connection.reusable and self._timer is not None:
             connection.idle_since = asyncio.get_running_loop().time()

@@ -35,8 +35,8 @@ class Far:
         self.open += 1
         try:
             await self._play(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the near end has left, as it may
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the near end has left, as it may, or the test is over
         except Exception as error:  # noqa: BLE001 - the test is to hear of it
             self.failures.append(error)
         finally:
