@@ -9,7 +9,7 @@ The map. A request goes from route to pipeline to wire:
       request.py        2  read the head of a body; the one permitted edit (asking for a stream's usage)
       windowing/        3  decide.py: windowed at all? pool.py: to a process off the event loop, which runs window.py
       spending.py       4  admit: the worst case reserved on all limits (budgets/), or a refusal
-      upstream.py       5  forward (http1/: HTTP/1.1 in both directions); headers.py says which headers pass
+      upstreams/        5  forward, retry, fall back (http1/: HTTP/1.1); headers.py says which headers pass
       delivery.py       6  relay the reply; sse.py, answers.py: events, encoding.py: compressed replies
       trace.py          7  what is known so far becomes one frozen record.py; recording.py: to logs.py, metrics.py,
       spending.py          and settled: charged, and written to the ledger, off the client's path

@@ -18,13 +18,19 @@ from gateway.store.contract import StoreUnavailableError
 from gateway.store.entries import Entry
 from gateway.stores import store_of
 from gateway.teams.roster import Roster
+from gateway.upstreams.candidates import Candidates
 
 
 class Accounts:
     """The state that outlives requests, and the tasks that look after it."""
 
     def __init__(
-        self, settings: Settings, config: Path | None, prices: Mapping[str, PriceBook], metrics: Metrics
+        self,
+        settings: Settings,
+        config: Path | None,
+        candidates: Candidates,
+        prices: Mapping[str, PriceBook],
+        metrics: Metrics,
     ) -> None:
         self._metrics = metrics
         self.store = store_of(settings, config, self._store_changed)
@@ -32,7 +38,7 @@ class Accounts:
         standings = Standings()
         admission = Admission(self.store, settings, prices, standings)
         settling = Settling(self.store, admission, standings, Told(self._reached, self._lost))
-        self.spending = Spending(settings, self.roster, prices, admission, settling, standings)
+        self.spending = Spending(settings, self.roster, candidates, prices, admission, settling, standings)
         self._sweeper = Sweeper(
             self.store,
             admission,

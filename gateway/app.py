@@ -19,7 +19,10 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.pricing import PriceBook
 from gateway.recording import Recording
-from gateway.upstream import Upstream
+from gateway.upstreams.attempts import Attempts
+from gateway.upstreams.breaker import Health
+from gateway.upstreams.candidates import Candidates
+from gateway.upstreams.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
 _COMMON_MODEL = "gpt-4o-mini"
@@ -38,11 +41,14 @@ class Gateway:
         self._priced = (*settings.models, _COMMON_MODEL)
         self._recording = Recording(logs.RequestLog(), self._metrics)
         self._pool = _pool(settings)
-        self._accounts = Accounts(settings, config, self._prices, self._metrics)
+        candidates, self._attempts = Candidates(settings), Attempts(settings.retries, self._upstreams)
+        self._accounts = Accounts(settings, config, candidates, self._prices, self._metrics)
         self._pipeline = Pipeline(
             settings=settings,
             spending=self._accounts.spending,
             upstreams=self._upstreams,
+            candidates=candidates,
+            attempts=self._attempts,
             prices=self._prices,
             windows=self._pool,
             record=self._recording,
@@ -103,6 +109,8 @@ class Gateway:
 
     def _refresh(self) -> None:
         self._recording.flush()
+        breakers = self._attempts.breakers.items()
+        self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
 

@@ -44,13 +44,57 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class AzureSettings(Section):
+    """Azure OpenAI: base_url is then https://NAME.openai.azure.com."""
+
+    api_version: str = Field(pattern=r"^[\w.-]+$", description="such as 2024-10-21")
+    deployments: dict[str, str] = Field(default_factory=dict, description="by model; unset: named as the model")
+
+
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+
+
+def _check_proxy(proxy: SecretStr | None) -> None:
+    if proxy is not None:
+        parts = urlsplit(proxy.get_secret_value())
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError("proxy: expected http://host:port")
+
+
 class UpstreamSettings(Section):
     """A server that speaks the OpenAI protocol."""
 
     base_url: Annotated[str, AfterValidator(_http_url)] = Field(description="URL up to and with /v1")
     api_key: SecretStr | None = Field(None, description="replaces the caller's Authorization; unset: the caller's own")
+    key_header: Literal["authorization", "api-key"] = Field(
+        "authorization", description="how api_key is sent: as a bearer token, or as it is under api-key (Azure)"
+    )
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, description="sent with every request")
+    weight: float = Field(1.0, gt=0, le=1000, description="its share among the upstreams of a model")
     connect_timeout_s: float = Field(10.0, gt=0, le=600, description="longest wait for a connection")
     read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
+    first_byte_timeout_s: float | None = Field(
+        None, gt=0, le=86400, description="longest wait for the reply's head; unset: read_timeout_s"
+    )
+    idle_timeout_s: float | None = Field(
+        None, gt=0, le=86400, description="longest silence within a reply; unset: read_timeout_s"
+    )
+    total_timeout_s: float | None = Field(None, gt=0, le=86400, description="longest time for a reply; unset: no limit")
+    proxy: SecretStr | None = Field(None, description="http://user:password@host:port to go through")
+    ca_file: Path | None = Field(None, description="certificates (PEM) to trust beside the usual ones")
+    azure: AzureSettings | None = Field(None, description="set for Azure OpenAI's addresses with deployments")
+    breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
+    breaker_open_s: float = Field(10.0, gt=0, le=3600, description="how long, the first time; later up to 8 times that")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        _check_proxy(self.proxy)
+        for name, value in self.headers.items():
+            if not value.get_secret_value().isprintable():
+                raise ValueError(f"the header {name} holds a line break or another control character")
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise ValueError(f"ca_file: no file {self.ca_file}")
+        return self
 
 
 class PriceSettings(Section):
@@ -62,12 +106,42 @@ class PriceSettings(Section):
     cache_write: float | None = Field(None, ge=0, description="written to a prompt cache; unset: as input")
 
 
+class FallbackSettings(Section):
+    """Another upstream, another model, or both."""
+
+    upstream: str | None = Field(None, description="unset: the model's first")
+    model: str | None = Field(None, description="unset: the one that was asked for")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.upstream is None and self.model is None:
+            raise ValueError("expected an upstream, a model or both")
+        return self
+
+
 class ModelSettings(Section):
-    """Where a model is served."""
+    """Where a model is served; the name "*" stands for all that are not listed."""
 
     upstream: str | None = None
+    upstreams: tuple[str, ...] = Field((), description="several that serve it, each with its share of the requests")
+    fallbacks: tuple[FallbackSettings, ...] = Field(
+        (), description="tried in this order where those fail, or where the prompt is too long for the model"
+    )
     price: PriceSettings | None = Field(None, description="instead of the list price, or where there is none")
     max_output_tokens: int | None = Field(None, ge=1, description="most it can answer with; unset: what is known of it")
+
+
+class RetrySettings(Section):
+    """What is done when an upstream fails; other upstreams of a model, and its fallbacks, are always tried."""
+
+    attempts: int = Field(
+        0, ge=0, le=10, description="further attempts at the same upstream, on 429, 5xx, no connection"
+    )
+    backoff_s: float = Field(0.5, gt=0, le=60, description="longest wait before the first of them, doubled each time")
+    longest_wait_s: float = Field(8.0, gt=0, le=300, description="an upstream that asks for more is not asked again")
+    after_sent: bool = Field(
+        False, description="true: also when the connection broke or the time ran out, which may be billed twice"
+    )
 
 
 class WindowingSettings(Section):
@@ -162,6 +236,7 @@ class Settings(Section):
 
     upstreams: dict[str, UpstreamSettings] = Field(min_length=1)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
+    retries: RetrySettings = RetrySettings()
     windowing: WindowingSettings = WindowingSettings()
     teams: dict[str, TeamSettings] = Field(default_factory=dict)
     admin: AdminSettings = AdminSettings()
@@ -178,10 +253,10 @@ class Settings(Section):
         "auto", description="auto: ask the upstream for the usage of streams; off: never touch stream_options"
     )
 
-    def upstream_of(self, model: str | None) -> str:
-        """Return the name of the upstream that serves the model: the first one unless configured."""
-        named = self.models.get(model) if model else None
-        return (named.upstream if named else None) or next(iter(self.upstreams))
+    @property
+    def first_upstream(self) -> str:
+        """The upstream that serves what nothing else is said of."""
+        return next(iter(self.upstreams))
 
 
 class _Environment(BaseSettings):
@@ -263,11 +338,22 @@ def sentence(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
+def _upstreams_named(entry: ModelSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if entry.upstream is not None:
+        yield ("upstream",), entry.upstream
+    for i, name in enumerate(entry.upstreams):
+        yield ("upstreams", i), name
+    for i, fallback in enumerate(entry.fallbacks):
+        if fallback.upstream is not None:
+            yield ("fallbacks", i, "upstream"), fallback.upstream
+
+
 def _cross_checks(settings: Settings, source: YamlSource) -> Iterator[str]:
     for model, entry in settings.models.items():
-        if entry.upstream is not None and entry.upstream not in settings.upstreams:
-            known = ", ".join(settings.upstreams)
-            yield f"{source.at(('models', model, 'upstream'))}: expected the name of an upstream ({known})"
+        for place, upstream in _upstreams_named(entry):
+            if upstream not in settings.upstreams:
+                known = ", ".join(settings.upstreams)
+                yield f"{source.at(('models', model, *place))}: expected the name of an upstream ({known})"
     owners: dict[str, str] = {}
     for team, members in settings.teams.items():
         for i, key in enumerate(members.keys):

@@ -9,7 +9,7 @@ from gateway.encoding import Decode, UndecodableError, decoder
 from gateway.errors import GatewayError, UpstreamUnreachableError
 from gateway.exchange import Exchange
 from gateway.sse import EventRelay
-from gateway.upstream import Headers, UpstreamReply
+from gateway.upstreams.upstream import Headers, UpstreamReply
 from gateway.usage import Relayed, Usage, usage_of_reply
 
 # Of a reply larger than this, as thousands of embeddings are, only the end is kept: that is where the usage stands.

@@ -12,9 +12,12 @@ GatewayError
 +-- StoreOutageError           503  the shared store is away, and requests with limits are refused meanwhile
 +-- UpstreamUnreachableError   502  no connection, or one that broke
 |   +-- UpstreamNotConnectedError   nothing can have been sent: safe to try again
++-- UpstreamOpenError          503  an upstream that nothing answers at is left alone for a while
 +-- UpstreamTimeoutError       504  no answer, or a silence longer than allowed
 +-- InternalError              500  a fault of the gateway's own
 """
+
+import math
 
 import orjson
 
@@ -139,6 +142,21 @@ class UpstreamTimeoutError(GatewayError):
     """The upstream did not answer in time, or fell silent."""
 
     status, type, code = 504, "upstream_error", "upstream_timeout"
+
+
+class UpstreamOpenError(GatewayError):
+    """Nothing answers at the upstream, so that it is left alone for a while."""
+
+    status, type, code = 503, "upstream_error", "upstream_unavailable"
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Tell when it will be tried again."""
+        return [(b"retry-after", b"%d" % max(1, math.ceil(self.wait_s)))]
 
 
 class InternalError(GatewayError):

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from gateway.errors import BodyTooLargeError, GatewayError
 from gateway.http1.cycle import GONE
-from gateway.upstream import Headers
+from gateway.upstreams.upstream import Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

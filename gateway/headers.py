@@ -6,7 +6,7 @@ Names are in lower case, as both connections hand them over.
 from collections.abc import Iterator
 from decimal import Decimal
 
-from gateway.upstream import Headers
+from gateway.upstreams.upstream import Headers
 from gateway.windowing.types import Decision, Reason
 
 _HOP_BY_HOP = frozenset(
@@ -30,15 +30,17 @@ _NOT_TO_UPSTREAM_OWN = _NOT_TO_UPSTREAM | _CREDENTIALS
 _OWN = b"x-gateway-"
 
 
-def to_upstream(headers: Headers, api_key: str | None, own_credentials: bool) -> Headers:
-    """Return the request headers that leave.
+def to_upstream(headers: Headers, own: Headers, own_credentials: bool) -> Headers:
+    """Return the request headers that leave; `own` are the operator's for this upstream.
 
-    With `own_credentials` the caller's stay here, since they are the gateway's own (a team's key) or are replaced by
-    `api_key`.
+    With `own_credentials` the caller's stay here, since they are the gateway's own (a team's key) or are replaced.
     """
     dropped = _dropped(headers, _NOT_TO_UPSTREAM_OWN if own_credentials else _NOT_TO_UPSTREAM)
     kept = [(k, v) for k, v in headers if k not in dropped and not k.startswith(_OWN)]
-    return [*kept, (b"authorization", b"Bearer " + api_key.encode())] if api_key else kept
+    if not own:
+        return kept
+    replaced = {name for name, _ in own}
+    return [*((k, v) for k, v in kept if k not in replaced), *own]
 
 
 def with_length(headers: Headers, length: int) -> Headers:
@@ -62,6 +64,11 @@ def _dropped(headers: Headers, always: frozenset[bytes]) -> frozenset[bytes]:
 def request_id(identity: str) -> Headers:
     """Return the header that every reply carries."""
     return [(b"x-gateway-request-id", identity.encode())]
+
+
+def attempts(upstream: str, count: int) -> Headers:
+    """Return which upstream answered, and after how many attempts."""
+    return [(b"x-gateway-upstream", upstream.encode()), (b"x-gateway-attempts", b"%d" % count)]
 
 
 def confidence(value: float | None) -> Headers:

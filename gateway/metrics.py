@@ -6,7 +6,7 @@ The only prometheus-client user.
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -86,6 +86,12 @@ class Metrics:
             "context_gateway_cost_saved_usd", "Money saved, net of lost cache discounts and our own cost", _WHO, "sum"
         )
         self._errors = counter("context_gateway_errors", "Errors that the gateway answered itself", ("code",))
+        self._attempts = counter(
+            "context_gateway_upstream_attempts",
+            "Requests sent to upstreams, by how that ended",
+            ("upstream", "outcome"),
+        )
+        self._open = gauge("context_gateway_upstream_open", "Workers whose breaker leaves it alone", ("upstream",))
         self._client_gone = counter("context_gateway_client_gone", "Requests whose client left early", _WHO)
         self._waiting = gauge("context_gateway_windowing_waiting", "Requests in windowing or waiting for it")
         self._restarts = gauge("context_gateway_windowing_restarts", "Windowing processes started again")
@@ -112,6 +118,8 @@ class Metrics:
         self._child(self._duration, *who, str(record.status)).observe(record.stages.total / 1e3)
         if record.stages.first_byte is not None:
             self._child(self._first_byte, *who).observe(record.stages.first_byte / 1e3)
+        for attempt in record.attempts:
+            counts.add(1, self._attempts, attempt.candidate.upstream, attempt.outcome)
         if record.error:
             counts.add(1, self._errors, record.error)
         if record.client_gone:
@@ -166,6 +174,11 @@ class Metrics:
     def store_there(self, there: bool) -> None:
         """Note whether the shared store answers."""
         self._store.set(int(there))
+
+    def watch_upstreams(self, left_alone: Mapping[str, bool]) -> None:
+        """Note which upstreams are left alone at this moment."""
+        for upstream, open_ in left_alone.items():
+            self._open.labels(upstream).set(int(open_))
 
     def watch_pool(self, waiting: int, restarts: int, lookups: Lookups) -> None:
         """Note the state of the windowing processes."""

@@ -4,31 +4,37 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from gateway import headers, logs
 from gateway.budgets.limits import Limit
 from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
-from gateway.errors import GatewayError, InternalError, UpstreamNotConnectedError
+from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.policies import Route
 from gateway.prefixes import PrefixMemory
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
-from gateway.request import ApiRequest, UsageRefusals, parse_request, with_usage_asked
+from gateway.request import ApiRequest, UsageRefusals, parse_request, with_model, with_usage_asked
 from gateway.routes import COUNTED, name_of
 from gateway.savings import Saving
 from gateway.spending import Spending
 from gateway.teams.keys import Caller
 from gateway.trace import Trace, Windowed
-from gateway.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
+from gateway.upstreams.attempts import Attempts
+from gateway.upstreams.candidates import Candidate, Candidates
+from gateway.upstreams.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
 from gateway.windowing.decide import Plan, decide, settings_for
 from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
 
 _API = b"/v1"
 # A body up to this size is read before it is relayed where its model decides on the upstream, else while it is.
 _READ_BODY = 1 << 20
+
+
+_Body = bytes | AsyncIterator[bytes] | None
 
 
 class Windows(Protocol):
@@ -45,11 +51,18 @@ class Pipeline:
     settings: Settings
     spending: Spending
     upstreams: Mapping[str, Upstream]
+    candidates: Candidates
+    attempts: Attempts
     prices: Mapping[str, PriceBook]
     windows: Windows
     record: Callable[[RequestRecord], None]
     prefixes: PrefixMemory = field(default_factory=PrefixMemory)
     refusals: UsageRefusals = field(default_factory=UsageRefusals)
+
+    @property
+    def model_decides(self) -> bool:
+        """Whether a request's model has a say in where it goes."""
+        return len(self.upstreams) > 1 or any(found.settings.azure for found in self.upstreams.values())
 
     async def chat(self, exchange: Exchange) -> None:
         """Take one chat request from its arrival to its record."""
@@ -131,7 +144,7 @@ class Pipeline:
     async def _read(self, exchange: Exchange, trace: Trace, body: bytes, strict: bool = True) -> ApiRequest:
         compressed = exchange.header(b"content-encoding") not in (None, "identity")
         trace.request = asked = await parse_request(body, compressed, strict)
-        trace.upstream = trace.upstream or self.settings.upstream_of(asked.model)
+        trace.upstream = trace.upstream or self.candidates.of(asked.model).upstreams[0].upstream
         return asked
 
     def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit]) -> Plan:
@@ -197,22 +210,22 @@ class Pipeline:
         wanted = self.settings.ask_usage == "auto" and chat.stream and not chat.usage_asked
         return wanted and (upstream, chat.model) not in self.refusals
 
-    async def _send(self, exchange: Exchange, trace: Trace, body: bytes | AsyncIterator[bytes] | None) -> UpstreamReply:
-        upstream = self.upstreams[trace.upstream or ""]
-        key = upstream.settings.api_key
-        outgoing = headers.to_upstream(
-            exchange.headers,
-            key.get_secret_value() if key else None,
-            own_credentials=self.spending.keys_required or key is not None,
-        )
+    async def _send(self, exchange: Exchange, trace: Trace, body: _Body) -> UpstreamReply:
+        served = self.candidates.of(trace.request.model if trace.request else None)
+        again = body is None or isinstance(body, bytes)
+        return await self.attempts.send(served, partial(self._send_to, exchange, trace, body), trace.tried, again)
+
+    async def _send_to(self, exchange: Exchange, trace: Trace, body: _Body, candidate: Candidate) -> UpstreamReply:
+        upstream = self.upstreams[candidate.upstream]
+        trace.upstream, trace.served_model, trace.head = candidate.upstream, candidate.model, None
+        model = candidate.model or (trace.request.model if trace.request else None)
+        own_credentials = self.spending.keys_required or upstream.settings.api_key is not None
+        outgoing = headers.to_upstream(exchange.headers, upstream.own_headers, own_credentials)
         if isinstance(body, bytes):
+            body = await with_model(body, candidate.model) if candidate.model else body
             outgoing = headers.with_length(outgoing, len(body))
-        trace.asked = time.perf_counter()
-        try:
-            reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body))
-        except UpstreamNotConnectedError:
-            trace.unsent = True
-            raise
+        trace.asked = trace.asked or time.perf_counter()
+        reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body, model))
         trace.head = time.perf_counter()
         return reply
 
@@ -231,7 +244,7 @@ class Pipeline:
         length = exchange.header(b"content-length") or ""
         json_body = (exchange.header(b"content-type") or "").startswith("application/json")
         short = length.isdecimal() and 0 < int(length) <= _READ_BODY
-        if json_body and short and len(self.upstreams) > 1:
+        if json_body and short and self.model_decides:
             return await exchange.body(_READ_BODY)
         return exchange.streamed_body()
 
@@ -244,7 +257,7 @@ class Pipeline:
         self, exchange: Exchange, trace: Trace, body: AsyncIterator[bytes] | None, route: Route
     ) -> UpstreamReply:
         """Pass the body on as it arrives; what a short one of a counted route asked for is read once it has."""
-        trace.upstream = self.settings.upstream_of(None)
+        trace.upstream = self.candidates.of(None).upstreams[0].upstream
         copy = bytearray()
         copied = _copied(body, copy) if body is not None and route in COUNTED else body
         reply = await self._send(exchange, trace, copied)

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from gateway.store.entries import State
+from gateway.upstreams.attempts import Attempt
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 
@@ -36,7 +37,9 @@ class RequestRecord(msgspec.Struct, frozen=True):
     user: str
     model: str | None
     model_label: str
+    model_served: str | None
     upstream: str | None
+    attempts: tuple[Attempt, ...]
     decision: Decision | None
     reason: Reason | None
     detail: str

@@ -203,6 +203,20 @@ def _asked_in_options(body: bytes) -> bytes | None:
     return spliced(text, [edit]).encode("utf-8", "surrogatepass")
 
 
+async def with_model(body: bytes, model: str) -> bytes:
+    """Return the body under another model's name; as it is where it names none."""
+    return _named(body, model) if len(body) <= _INLINE else await asyncio.to_thread(_named, body, model)
+
+
+def _named(body: bytes, model: str) -> bytes:
+    text = body.decode("utf-8", "surrogatepass")
+    try:
+        found = document(text, {"model": None}).fields["model"]
+    except (ValueError, KeyError, RecursionError):
+        return body
+    return spliced(text, [Edit(found.start, found.end, json.dumps(model))]).encode("utf-8", "surrogatepass")
+
+
 class UsageRefusals:
     """Remembers, of each upstream and model, that it refuses to be asked for a stream's usage."""
 

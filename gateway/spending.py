@@ -32,7 +32,8 @@ from gateway.routes import COUNTED, may_use, name_of
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller, Keyring
 from gateway.trace import Trace
-from gateway.upstream import Headers
+from gateway.upstreams.candidates import Candidates
+from gateway.upstreams.upstream import Headers
 
 _INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
 _MOST_WARNINGS = 16  # of a team that nobody has been told of yet
@@ -53,6 +54,7 @@ class Spending:
 
     settings: Settings
     roster: Roster
+    candidates: Candidates
     prices: Mapping[str, PriceBook]
     admission: Admission
     settling: Settling
@@ -105,6 +107,9 @@ class Spending:
         if not limits:
             return
         worst = weigh() if len(body) <= _INLINE else await asyncio.to_thread(weigh)
+        served = self.candidates.of(asked.model)
+        if self.settings.retries.after_sent:  # each attempt may be billed
+            worst = worst.times(len(served.all) + self.settings.retries.attempts)
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, asked.model, entry)
         try:
@@ -140,14 +145,27 @@ class Spending:
         return self.settings.spending.output_tokens or (named and named.max_output_tokens) or output_limit(model)
 
     def _entry(self, trace: Trace, caller: Caller, worst: WorstCase, route: Route) -> Entry:
-        asked, prices = trace.request, self.prices.get(trace.upstream or "")
+        asked = trace.request
         model = asked.model if asked else None
         return Entry(
             id=trace.id, time=trace.arrived.timestamp(), team=caller.team, key=caller.key,
             user=asked.user if asked else "", model=model or "", upstream=trace.upstream or "", route=name_of(route),
             state=State.UNSETTLED, stream=bool(asked and asked.stream), input=worst.prompt, output=worst.completion,
-            cost_nano=prices.dearest_nano(model, worst.prompt, worst.completion) if prices else None,
+            cost_nano=self._dearest(model, worst),
         )  # fmt: skip
+
+    def _dearest(self, model: str | None, worst: WorstCase) -> int | None:
+        """Return the most that it can cost in nano-USD wherever it may be served; None where a price is not known."""
+        most = 0
+        for candidate in self.candidates.of(model).all:
+            prices = self.prices.get(candidate.upstream)
+            if prices is None:
+                return None
+            nano = prices.dearest_nano(candidate.model or model, worst.prompt, worst.completion)
+            if nano is None:
+                return None
+            most = max(most, nano)
+        return most
 
     def _said(self, team: str, limits: tuple[Limit, ...]) -> Headers:
         """Return what is left of the rates, as the store has just said or was last heard to say."""

@@ -20,7 +20,8 @@ from gateway.request import ApiRequest
 from gateway.savings import Saving, cost_of
 from gateway.store.entries import State
 from gateway.teams.keys import DEFAULT_TEAM, Caller
-from gateway.upstream import Headers
+from gateway.upstreams.attempts import Tried
+from gateway.upstreams.upstream import Headers
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
 
@@ -75,7 +76,8 @@ class Trace(msgspec.Struct):
     worst: Callable[[], WorstCase] | None = None
     ticket: Ticket | None = None
     limits_said: Headers = msgspec.field(default_factory=list)
-    unsent: bool = False
+    served_model: str | None = None  # instead of the one that was asked for
+    tried: Tried = msgspec.field(default_factory=Tried)
     usage_added: bool = False
     windowed: Windowed | None = None
     delivery: Delivery = msgspec.field(default_factory=Delivery)
@@ -85,6 +87,8 @@ class Trace(msgspec.Struct):
     def reply_headers(self, prices: PriceBook | None) -> Headers:
         """Return the gateway's own headers for the reply."""
         identity = headers.request_id(self.id) + self.limits_said
+        if self.tried.attempts:
+            identity += headers.attempts(self.tried.attempts[-1].candidate.upstream, len(self.tried.attempts))
         if (done := self.windowed) is None:
             return identity
         said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
@@ -116,7 +120,9 @@ class Trace(msgspec.Struct):
             user=asked.user if asked else "",
             model=model,
             model_label=_label(model, settings, prices),
+            model_served=self.served_model,
             upstream=self.upstream,
+            attempts=tuple(self.tried.attempts),
             decision=done.decision if done else None,
             reason=done.reason if done else None,
             detail=outcome.detail if outcome else "",
@@ -138,14 +144,15 @@ class Trace(msgspec.Struct):
         )
 
     def _billed(self) -> Outcome:
-        done = self.windowed
+        done, lost = self.windowed, self.tried.lost
         sent = Sent(
-            out=self.asked is not None and not self.unsent,
+            out=self.tried.sent,
             head=self.head is not None,
             client_gone=self.client_gone,
             # Worked out only where it is needed: an upstream that reports its usage leaves nothing to estimate.
-            worst=self.worst() if self.worst and self.delivery.usage is None else None,
+            worst=self.worst() if self.worst and (self.delivery.usage is None or lost) else None,
             counted=done.tokens[1] if done else None,
+            lost=lost,
         )
         return outcome_of(sent, self.delivery)
 
@@ -155,7 +162,7 @@ class Trace(msgspec.Struct):
         # What was saved on an estimate is an estimate too: a saving that may not be real is not shown.
         real = self.windowed is not None and self.windowed.body is not None and billed.state is State.SETTLED
         saving = self.windowed.saving if real and self.windowed else None
-        return cost_of(prices, self.request.model, billed.usage, saving)
+        return cost_of(prices, self.served_model or self.request.model, billed.usage, saving)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte

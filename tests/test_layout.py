@@ -23,6 +23,7 @@ MAPS = {
     "gateway/reporting": (),
     "gateway/store": (),
     "gateway/teams": (),
+    "gateway/upstreams": (),
     "gateway/windowing": (),
     "retrieval": (),
 }

@@ -19,7 +19,8 @@ _BYTES_A_TOKEN = 4
 class Sent(msgspec.Struct, frozen=True):
     """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
 
-    `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were.
+    `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were; `lost`
+    attempts were given up for another although an upstream may have worked on them.
     """
 
     out: bool
@@ -27,6 +28,7 @@ class Sent(msgspec.Struct, frozen=True):
     client_gone: bool
     worst: WorstCase | None
     counted: int | None
+    lost: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -38,6 +40,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
     """Return what the request is billed for."""
+    found = _of_the_last(sent, delivery)
+    if not sent.lost or sent.worst is None:
+        return found
+    last = found.usage or Usage(0, 0)
+    prompt = last.prompt + sent.lost * _prompt(sent, sent.worst)
+    return Outcome(msgspec.structs.replace(last, prompt=prompt), State.ESTIMATED)
+
+
+def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
     if delivery.usage is not None:
         return Outcome(delivery.usage, State.SETTLED)
     if sent.worst is None:
@@ -48,10 +59,15 @@ def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
 
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
-    prompt = min(worst.prompt, max(1, worst.prompt // _BYTES_A_TOKEN if sent.counted is None else sent.counted))
+    prompt = _prompt(sent, worst)
     if delivery.events is not None and not (delivery.completed and not delivery.relayed.events):
         found = estimated(prompt, delivery.relayed)
         return Usage(prompt, min(found.completion, worst.completion))
     if sent.client_gone or sent.head:
         return Usage(prompt, worst.completion)
     return Usage(prompt, 0)
+
+
+def _prompt(sent: Sent, worst: WorstCase) -> int:
+    """Return what the prompt has probably been counted as."""
+    return min(worst.prompt, max(1, worst.prompt // _BYTES_A_TOKEN if sent.counted is None else sent.counted))

@@ -46,6 +46,10 @@ class WorstCase(msgspec.Struct, frozen=True):
         """All of them."""
         return self.prompt + self.completion
 
+    def times(self, count: int) -> "WorstCase":
+        """Return that many of it."""
+        return WorstCase(self.prompt * count, self.completion * count)
+
     @property
     def usage(self) -> Usage:
         """The same as an upstream would report it."""

@@ -72,6 +72,12 @@ class Reply:
             else:
                 await self._more()
 
+    async def glimpse(self, size: int) -> bytes:
+        """Return the body, or at least its first `size` bytes, and leave it to be fetched."""
+        while not self.whole and self.error is None and self._size < size and not self.paused:
+            await self._more()
+        return b"".join(self._pieces)
+
     async def _more(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from gateway.exchange import Exchange, Message, Receive, Scope, Send
-from gateway.upstream import Headers
+from gateway.upstreams.upstream import Headers
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = (b"content-type", b"application/json")

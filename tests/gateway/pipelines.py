@@ -13,7 +13,9 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline, Windows
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
-from gateway.upstream import Upstream
+from gateway.upstreams.attempts import Attempts
+from gateway.upstreams.candidates import Candidates
+from gateway.upstreams.upstream import Upstream
 from gateway.windowing.pool import WindowPool
 
 
@@ -42,7 +44,8 @@ async def pipeline(
     prices = {name: PriceBook(url) for name in found.upstreams} if priced else {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        accounts = Accounts(found, folder / "gateway.yaml", prices, Metrics())
+        candidates = Candidates(found)
+        accounts = Accounts(found, folder / "gateway.yaml", candidates, prices, Metrics())
         await stack.enter_async_context(accounts.running())
         opened = {
             name: await stack.enter_async_context(Upstream(name, known)) for name, known in found.upstreams.items()
@@ -52,6 +55,8 @@ async def pipeline(
                 settings=found,
                 spending=accounts.spending,
                 upstreams=opened,
+                candidates=candidates,
+                attempts=Attempts(found.retries, opened),
                 prices=prices,
                 windows=windows or WindowPool(1, 1, "no model"),
                 record=records.append,

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from gateway.record import RequestRecord, Stages
 from gateway.store.entries import State
+from gateway.upstreams.attempts import Attempt, Outcome
+from gateway.upstreams.candidates import Candidate
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 
@@ -19,7 +21,9 @@ RECORD = RequestRecord(
     user="",
     model="gpt-4o-mini-2024-07-18",
     model_label="gpt-4o-mini",
+    model_served=None,
     upstream="main",
+    attempts=(Attempt(Candidate("main"), Outcome.ANSWERED),),
     decision=Decision.APPLIED,
     reason=Reason.RELEVANCE,
     detail="",

@@ -14,6 +14,7 @@ from gateway.pricing import PriceBook
 from gateway.store.contract import Hold, Reservation, StoreUnavailableError
 from gateway.store.entries import Entry, Span, State
 from gateway.store.sqlite import SqliteStore
+from gateway.upstreams.candidates import Candidates
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
 from tests.gateway.store import servers
@@ -28,7 +29,7 @@ EVER = Span(0.0, 1e12)
 def accounts(folder: Path, **fields: Any) -> tuple[Accounts, Metrics]:
     url, metrics = "http://127.0.0.1:1/v1", Metrics()
     found = Settings.model_validate({"upstreams": {"main": {"base_url": url}}, "teams": {"acme": ACME}, **fields})
-    return Accounts(found, folder / "gateway.yaml", {"main": PriceBook(url)}, metrics), metrics
+    return Accounts(found, folder / "gateway.yaml", Candidates(found), {"main": PriceBook(url)}, metrics), metrics
 
 
 def counted(metrics: Metrics, name: str) -> float:

@@ -10,7 +10,7 @@ from gateway.config import UpstreamSettings
 from gateway.delivery import BrokenReplyError, Delivery, relay
 from gateway.errors import UpstreamUnreachableError
 from gateway.exchange import ClientGoneError, Exchange
-from gateway.upstream import Upstream, UpstreamReply, UpstreamRequest
+from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
 from gateway.usage import Relayed, Usage
 from tests import upstreams
 from tests.gateway.asgi import JSON, Call, canned

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, InsufficientQuotaError, RateLimitError
+from gateway.errors import GatewayError, InsufficientQuotaError, RateLimitError, UpstreamOpenError
 
 BRANCH = re.compile(r"^([| ]*)\+-- (\w+) +(?:([45]\d\d)  )?\S", re.MULTILINE)
 
@@ -18,6 +18,8 @@ def classes() -> dict[str, type[GatewayError]]:
 
 def made(kind: type[GatewayError], said: str) -> GatewayError:
     """Return an error of the kind; some say when to come again too."""
+    if issubclass(kind, UpstreamOpenError):
+        return kind(said, 7.0)
     more = {"retry_after_s": 7} if issubclass(kind, InsufficientQuotaError | RateLimitError) else {}
     return kind(said, **more)
 
@@ -69,7 +71,9 @@ def test_a_code_tells_one_kind_of_error() -> None:
 
 @pytest.mark.parametrize("kind", classes().values(), ids=classes().keys())
 def test_whose_fault_it_is_shows_in_the_type(kind: type[GatewayError]) -> None:
-    own = {502: "upstream_error", 504: "upstream_error", 500: "gateway_error", 503: "gateway_error"}
+    own = dict.fromkeys((500, 503), "gateway_error")
+    if kind.__name__.startswith("Upstream"):
+        own = dict.fromkeys((502, 503, 504), "upstream_error")
     limits = {"insufficient_quota": "insufficient_quota", "rate_limit_exceeded": "rate_limit_error"}
     assert kind.type == (
         limits[kind.code or ""] if kind.status == 429 else own.get(kind.status, "invalid_request_error")

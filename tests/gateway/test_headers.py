@@ -17,7 +17,7 @@ CALLER = [
 
 
 def test_the_callers_headers_pass_in_order_except_those_of_the_hop() -> None:
-    assert headers.to_upstream(CALLER, None, own_credentials=False) == [
+    assert headers.to_upstream(CALLER, [], own_credentials=False) == [
         (b"authorization", b"Bearer sk-caller"),
         (b"x-custom", b"a"),
         (b"x-custom", b"b"),
@@ -26,14 +26,15 @@ def test_the_callers_headers_pass_in_order_except_those_of_the_hop() -> None:
 
 
 def test_credentials_are_replaced() -> None:
-    sent = headers.to_upstream([*CALLER, (b"api-key", b"k")], "sk-upstream", own_credentials=True)
+    own = [(b"authorization", b"Bearer sk-upstream")]
+    sent = headers.to_upstream([*CALLER, (b"api-key", b"k")], own, own_credentials=True)
     assert [v for k, v in sent if k == b"authorization"] == [b"Bearer sk-upstream"]
     assert b"sk-caller" not in b"".join(v for _, v in sent)
     assert not any(k == b"api-key" for k, _ in sent)
 
 
 def test_a_teams_key_never_reaches_an_upstream_without_a_key_of_its_own() -> None:
-    assert not any(k == b"authorization" for k, _ in headers.to_upstream(CALLER, None, own_credentials=True))
+    assert not any(k == b"authorization" for k, _ in headers.to_upstream(CALLER, [], own_credentials=True))
 
 
 def test_the_length_is_that_of_the_body_sent() -> None:

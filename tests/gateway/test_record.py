@@ -9,6 +9,8 @@ from gateway import logs
 from gateway.metrics import Metrics
 from gateway.record import RequestRecord, Stages
 from gateway.store.entries import State
+from gateway.upstreams.attempts import Attempt, Outcome
+from gateway.upstreams.candidates import Candidate
 from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason
 from tests.gateway.records import RECORD
@@ -22,7 +24,9 @@ OTHER = RequestRecord(
     user="somebody",
     model="o9",
     model_label="other",
+    model_served="o8",
     upstream="second",
+    attempts=(Attempt(Candidate("main"), Outcome.FAILED), Attempt(Candidate("second"), Outcome.ANSWERED)),
     decision=Decision.BYPASSED,
     reason=Reason.ERROR,
     detail="KeyError",

@@ -61,6 +61,7 @@ def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
     cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
     cut_off.delivery.usage, cut_off.delivery.status = None, 200
     cut_off.asked = cut_off.head = 1.0
+    cut_off.tried.under_way = True
     cut_off.worst = lambda: WorstCase(4_000, 100)
     record = cut_off.record(SETTINGS, PRICES)
     assert record.state is State.ESTIMATED

@@ -74,7 +74,9 @@ def test_streams_arrive_as_they_are_sent(gateway: Gateway, upstream: Upstream, p
     with opened(gateway.url, "POST", path, [*JSON, ("x-behaviour", "stall-in-stream")], body) as reply:
         received = b""
         while received.count(b"\n\n") < 3:  # the upstream goes no further: whoever waits for more waits in vain
-            received += reply.read1(65536)
+            piece = reply.read1(65536)
+            assert piece, received
+            received += piece
     assert upstream.wait_gone()
 
 

@@ -48,6 +48,11 @@ async def _error(exchange: Exchange, status: int) -> None:
     await exchange.json(body, status, [*headers, (b"x-should-retry", b"false")])
 
 
+async def _too_long(exchange: Exchange) -> None:
+    said = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens."
+    await exchange.json(replies.error(said, "invalid_request_error", "context_length_exceeded"), 400)
+
+
 async def _refuse_stream_options(exchange: Exchange) -> None:
     if "stream_options" in (exchange.request.json() or {}):
         body = replies.error("Unrecognized request argument supplied: stream_options", "invalid_request_error")
@@ -238,6 +243,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "echo": partial(chat, echo=True),
     **{f"error-{status}": partial(_error, status=status) for status in ERRORS},
     **{coding: partial(_compressed, coding=coding) for coding in ("gzip", "deflate", "br", "zstd")},
+    "too-long": _too_long,
     "refuse-stream-options": _refuse_stream_options,
     "stall-before-head": _stall_before_head,
     "stall-in-stream": _stall_in_stream,

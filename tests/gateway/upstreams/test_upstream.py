@@ -1,7 +1,6 @@
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,7 +12,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from gateway.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
+from gateway.upstreams.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
 from tests import upstreams
 from tests.gateway.asgi import canned
 from tests.upstreams.behaviours import ODD_HEADERS
@@ -86,25 +85,7 @@ async def test_no_connection_is_an_error_of_its_own_and_names_no_address() -> No
     assert raised.value.__suppress_context__
 
 
-@contextmanager
-def coming_up() -> Iterator[upstreams.Upstream]:
-    """An upstream that is there after the first attempt and before a second."""
-    with ExitStack() as stack:
-        late = upstreams.Upstream(free_port())
-        timer = asyncio.get_running_loop().call_later(0.05, stack.enter_context, late)
-        stack.callback(timer.cancel)
-        yield late
-
-
-async def test_a_failed_connection_is_tried_once_more() -> None:
-    request = UpstreamRequest("POST", "/files", [(b"content-length", b"3")], b"abc")
-    with coming_up() as late:
-        async with to(late.url) as main:
-            assert (await main.send(request)).status == 200
-    assert [recorded.body for recorded in late.requests] == [b"abc"]
-
-
-async def test_a_streamed_body_is_neither_tried_again_nor_begun() -> None:
+async def test_a_streamed_body_is_not_begun_without_a_connection() -> None:
     begun = False
 
     async def body() -> AsyncIterator[bytes]:
@@ -112,11 +93,64 @@ async def test_a_streamed_body_is_neither_tried_again_nor_begun() -> None:
         begun = True
         yield b"once"
 
-    with coming_up() as late:
-        async with to(late.url) as main:
-            with pytest.raises(UpstreamNotConnectedError):
-                await main.send(UpstreamRequest("POST", "/files", [], body()))
+    async with to(f"http://127.0.0.1:{free_port()}/v1") as main:
+        with pytest.raises(UpstreamNotConnectedError):
+            await main.send(UpstreamRequest("POST", "/files", [], body()))
     assert not begun
+
+
+async def test_the_operators_headers_and_the_style_of_its_key() -> None:
+    settings = UpstreamSettings.model_validate(
+        {"base_url": "https://a/v1", "api_key": "k", "key_header": "api-key", "headers": {"OpenAI-Project": "p"}}
+    )
+    assert Upstream("main", settings).own_headers == [(b"openai-project", b"p"), (b"api-key", b"k")]
+    plain = UpstreamSettings.model_validate({"base_url": "https://a/v1", "api_key": "k"})
+    assert Upstream("main", plain).own_headers == [(b"authorization", b"Bearer k")]
+
+
+async def test_azures_addresses_name_the_deployment(upstream: upstreams.Upstream) -> None:
+    azure = {"api_version": "2024-10-21", "deployments": {"gpt-4o": "ours"}}
+    settings = UpstreamSettings.model_validate({"base_url": upstream.url.removesuffix("/v1"), "azure": azure})
+    async with Upstream("main", settings) as main:
+        request = UpstreamRequest("POST", "/chat/completions", [(b"content-length", b"2")], b"{}", "gpt-4o")
+        (await main.send(request)).close()
+    assert upstream.last.target == "/openai/deployments/ours/chat/completions?api-version=2024-10-21"
+
+
+class Proxying:
+    """A proxy for plain http: keeps the heads that it gets and answers each itself."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+
+async def test_a_plain_request_goes_through_a_proxy_under_its_whole_address() -> None:
+    proxy = Proxying()
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    address = f"http://user:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings = UpstreamSettings.model_validate({"base_url": "http://models.internal:81/v1", "proxy": address})
+    async with server, Upstream("main", settings) as main:
+        assert await read(await main.send(get("/models?limit=1"))) == b"{}"
+    line, host, credentials, *_ = proxy.heads[0].split(b"\r\n")
+    assert line == b"GET http://models.internal:81/v1/models?limit=1 HTTP/1.1"
+    assert host == b"host: models.internal:81"
+    assert credentials == b"proxy-authorization: Basic dXNlcjpzZWNyZXQ="
+
+
+async def test_a_glimpse_leaves_the_body_to_be_fetched(upstream: upstreams.Upstream) -> None:
+    async with to(upstream.url) as main:
+        reply = await main.send(misbehave("error-500"))
+        seen = await reply.glimpse(1 << 16)
+        assert b"The upstream says 500." in seen
+        assert reply.retry_after == 7.0
+        assert await read(reply) == seen
+        reply.close()
 
 
 async def test_a_connection_that_takes_too_long_counts_as_none() -> None:

@@ -1,6 +1,7 @@
 """Talking to upstreams over HTTP/1.1."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Self
@@ -11,15 +12,14 @@ import msgspec
 from gateway.config import UpstreamSettings
 from gateway.errors import UpstreamNotConnectedError, UpstreamTimeoutError, UpstreamUnreachableError
 from gateway.http1.connection import Request, Timeouts
-from gateway.http1.dialing import Origin
+from gateway.http1.dialing import Origin, Proxy
 from gateway.http1.errors import BrokenError, NotConnectedError, SilentError
 from gateway.http1.pool import Lease, Pool
 from gateway.http1.reply import Headers
+from gateway.upstreams.azure import azure_path
+from gateway.upstreams.retry_after import seconds
 
 __all__ = ["Headers", "Upstream", "UpstreamReply", "UpstreamRequest"]
-
-_CONNECT_ATTEMPTS = 2
-_PAUSE_S = 0.1
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -29,6 +29,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     path: str
     headers: Headers
     body: bytes | AsyncIterator[bytes] | None
+    model: str | None = None
 
 
 class UpstreamReply:
@@ -46,6 +47,15 @@ class UpstreamReply:
     def header(self, name: bytes) -> str:
         """Return the header's last value, or an empty string; `name` in lower case."""
         return self._reply.header(name).decode("latin-1")
+
+    @property
+    def retry_after(self) -> float | None:
+        """After how many seconds the upstream wants to be asked again; None where it does not say (RFC 9110 10.2.3)."""
+        return seconds(self.header(b"retry-after"))
+
+    async def glimpse(self, size: int) -> bytes:
+        """Return the body's beginning, of `size` bytes or more if there are so many; it is still to be fetched."""
+        return await self._reply.glimpse(size)
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here already, to be taken instead of `chunks`; else None."""
@@ -80,15 +90,31 @@ class Upstream:
         parts = urlsplit(settings.base_url)
         self._host = parts.netloc.rpartition("@")[2].encode()
         self._prefix = parts.path.encode()
+        self._to_proxy = b""
+        if settings.proxy is not None and parts.scheme == "http":
+            self._prefix = b"http://" + self._host + self._prefix
+            self._to_proxy = Proxy.of(settings.proxy.get_secret_value()).header
+        self.own_headers = _own_headers(settings)
         self._pool: Pool | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         settings = self.settings
-        timeouts = Timeouts(settings.connect_timeout_s, settings.read_timeout_s, settings.read_timeout_s)
-        origin = await asyncio.to_thread(Origin.of, settings.base_url)
+        timeouts = Timeouts(
+            settings.connect_timeout_s,
+            settings.first_byte_timeout_s or settings.read_timeout_s,
+            settings.idle_timeout_s or settings.read_timeout_s,
+            settings.total_timeout_s or math.inf,
+        )
+        proxy = settings.proxy.get_secret_value() if settings.proxy else None
+        origin = await asyncio.to_thread(Origin.of, settings.base_url, settings.ca_file, proxy)
         self._pool = await self._stack.enter_async_context(Pool(origin, timeouts))
         return self
+
+    @property
+    def busy(self) -> int:
+        """How many requests are under way there."""
+        return self._pool.busy if self._pool else 0
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
@@ -96,24 +122,11 @@ class Upstream:
     async def send(self, request: UpstreamRequest) -> UpstreamReply:
         """Send the request and return its reply as soon as the head is here.
 
-        A failed connection is tried once more where the body can be sent again: nothing can have been begun.
-
         Raises:
             UpstreamNotConnectedError: no connection came about.
             UpstreamUnreachableError: the connection broke before a reply.
             UpstreamTimeoutError: no reply in time.
         """
-        attempts = _CONNECT_ATTEMPTS if request.body is None or isinstance(request.body, bytes) else 1
-        for attempt in range(1, attempts + 1):
-            try:
-                return await self._send_once(request)
-            except UpstreamNotConnectedError:
-                if attempt == attempts:
-                    raise
-                await asyncio.sleep(_PAUSE_S)
-        raise AssertionError("the loop returns or raises")
-
-    async def _send_once(self, request: UpstreamRequest) -> UpstreamReply:
         if self._pool is None:
             raise RuntimeError("the upstream is used as an async context manager")
         try:
@@ -126,11 +139,22 @@ class Upstream:
             raise UpstreamUnreachableError(f"The connection to the upstream {self.name!r} broke.") from None
 
     def _outgoing(self, request: UpstreamRequest) -> Request:
-        lines = [request.method.encode(), b" ", self._prefix, request.path.encode("latin-1"), b" HTTP/1.1\r\nhost: "]
-        lines += (self._host, b"\r\n")
+        azure = self.settings.azure
+        path = request.path if azure is None else azure_path(request.path, request.model, azure)
+        lines = [request.method.encode(), b" ", self._prefix, path.encode("latin-1"), b" HTTP/1.1\r\nhost: "]
+        lines += (self._host, b"\r\n", self._to_proxy)
         for name, value in request.headers:
             lines += (name, b": ", value, b"\r\n")
         streamed = request.body is not None and not isinstance(request.body, bytes)
         chunked = streamed and not any(name == b"content-length" for name, _ in request.headers)
         lines.append(b"transfer-encoding: chunked\r\n\r\n" if chunked else b"\r\n")
         return Request(b"".join(lines), request.body, chunked, request.method)
+
+
+def _own_headers(settings: UpstreamSettings) -> Headers:
+    """Return what the operator has sent with every request; it replaces what callers send under these names."""
+    own = [(name.lower().encode(), value.get_secret_value().encode()) for name, value in settings.headers.items()]
+    if settings.api_key is not None:
+        key, bearer = settings.api_key.get_secret_value().encode(), settings.key_header == "authorization"
+        own.append((settings.key_header.encode(), b"Bearer " + key if bearer else key))
+    return own
