@@ -95,6 +95,8 @@ class Cycle:
 
     async def run(self, app: App) -> None:
         """Have the application serve the request; a reply that it leaves unfinished ends the connection."""
+        if self._wire.gone:
+            return
         scope = self._scope
         path = scope["raw_path"].decode("latin-1")
         scope["path"] = unquote(path) if "%" in path else path
@@ -108,11 +110,12 @@ class Cycle:
                 self._break_off()
 
     def _break_off(self) -> None:
-        """End the connection in the middle of the reply, by which the client knows that it is not whole."""
+        """Have the connection end in the middle of the reply, by which the client knows that it is not whole."""
         if not self.started and not self._wire.gone:
             self._wire.transport.write(FAILED.reply)
         self._flush()
-        self._wire.transport.close()
+        self.keep_alive = False
+        self._over(self)
 
     # The request.
 
@@ -130,7 +133,7 @@ class Cycle:
 
     def leave(self) -> None:
         """Note that the client is gone."""
-        self._wire.gone = True
+        self._wire.lost()
         self._wake()
         if self._gone is not None:
             gone, self._gone = self._gone, None
@@ -187,8 +190,7 @@ class Cycle:
             self._write(message.get("body", b""), message.get("more_body", False))
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.started = True
-        lines = [_STATUS_LINES[status]]
+        lines = [_STATUS_LINES.get(status) or _status_line(status)]
         for name, value in headers:
             if b"\n" in value or b"\r" in value:
                 raise ValueError("a header of the reply holds a line break")
@@ -203,7 +205,10 @@ class Cycle:
         if not (self.keep_alive and self._received):
             self.keep_alive = False
             lines.append(b"connection: close\r\n")
+        elif self._scope["http_version"] == "1.0":
+            lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
+        self.started = True
         self._head = b"".join(lines)
         self._wire.loop.call_soon(self._flush)
 

@@ -23,6 +23,7 @@ LINGER_S = 2.0  # after a reply to a request that was not read whole, so that th
 LARGEST_HEAD = 1 << 16
 MOST_CONNECTIONS = 8192  # of one worker; beyond that, the one unused longest makes room
 _HIGH_WATER = 1 << 18  # bytes of a body that nobody has read yet
+_SLACK_S = 0.01  # by which a timer may be early
 
 
 class _Config(Protocol):
@@ -49,16 +50,14 @@ class Inbound(asyncio.Protocol):
         self.loop = _loop or asyncio.get_running_loop()
         self._state = server_state
         self._app_state = app_state
-        self._parser = httptools.HttpRequestParser(self)
-        # What follows a request that asked for the connection's end is dropped, not answered with an error.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser = _parser(self)
         self._transport: asyncio.Transport
         self.wire: Wire
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = math.inf
         self._began = 0.0
         self._received = 0
-        self._head_bytes = 0
+        self._unused = 0  # bytes that have come since a request's head, or a piece of its body, was whole
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._parsing: Cycle | None = None  # the request whose body is being received
@@ -81,26 +80,35 @@ class Inbound(asyncio.Protocol):
         """Parse what has come."""
         if self._ending:
             return
-        if self._parsing is None:
-            if not self._head_bytes:
-                self._began = self.loop.time()
-            self._head_bytes += len(data)
+        if not self._unused and self._parsing is None:
+            self._began = self.loop.time()
+        self._unused += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._ending = True  # nothing is upgraded here: the request is served, and what follows it is not read
-        except httptools.HttpParserError:
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(HEAD_TOO_LARGE if isinstance(error.__context__, _TooLargeError) else BAD_REQUEST)
+        else:
+            self._wait()
+
+    def _stay(self, rest: bytes) -> None:
+        """Read a request once more without its wish to go on in another protocol, which a server may ignore."""
+        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        if method == b"CONNECT":
             self._refuse(BAD_REQUEST)
             return
-        if self._parsing is not None:
-            self._arm()
-        elif self._head_bytes:
-            self._wait_for_head()
+        lines = [b"%b %b HTTP/%b\r\n" % (method, self._url, version)]
+        lines += [name + b": " + value + b"\r\n" for name, value in self._headers if name != b"upgrade"]
+        self._parser, self._unused = _parser(self), 0
+        self.data_received(b"".join((*lines, b"\r\n", rest)))
 
-    def _wait_for_head(self) -> None:
-        if self._head_bytes > LARGEST_HEAD:
+    def _wait(self) -> None:
+        if self._unused > LARGEST_HEAD:  # a head, or what may stand beside a body in chunks
             self._refuse(HEAD_TOO_LARGE)
-        elif self._current is None:
+        elif self._parsing is not None:
+            self._arm()
+        elif self._unused and self._current is None:
             self._expect(self._began + HEAD_S - self.loop.time())
 
     def eof_received(self) -> None:
@@ -127,12 +135,19 @@ class Inbound(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Let the application go on."""
         self.wire.resume()
-        self._deadline = math.inf
+        if self._transport.is_closing():
+            self._expect(UNREAD_S)
+        elif self._current is None:
+            self._expect(LINGER_S if self._ending else KEPT_S)
+        else:
+            self._ease()
+            if self._parsing is self._current and not self._held:
+                self._deadline = self.loop.time() + SILENT_S
 
     def shutdown(self) -> None:
         """Finish what has begun and end: the server stops."""
         if self._current is None:
-            self._transport.close()
+            self._close()
         else:
             self._current.keep_alive = False
             self._ending = self._ending or self._parsing is None
@@ -154,40 +169,53 @@ class Inbound(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or have it wait for the one before."""
-        self._head_bytes = 0
+        if self._parser.should_upgrade():
+            return  # it is read once more: the parser leaves its body aside
+        if self._unused > LARGEST_HEAD:
+            self._weigh()
+        self._unused = 0
         cycle = Cycle(self.wire, self._scope(), self._read_on, self._over)
         cycle.keep_alive = self._parser.should_keep_alive()
         self._parsing = cycle
-        self._measure()
         if self._current is None:
+            self._measure()
             self._start(cycle)
         else:
-            self._transport.pause_reading()
+            self._hold()
             self._queue.append(cycle)
+
+    def _weigh(self) -> None:
+        """Raise where the head alone is too large; a piece of the body may have come with it."""
+        if len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers) > LARGEST_HEAD:
+            raise _TooLargeError
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body until it is read; too many make the client wait."""
         cycle = self._parsing
         if cycle is None:
             return
+        self._unused = 0
         self._received += len(body)
         if cycle.add(body) > _HIGH_WATER:
-            self._transport.pause_reading()
-            self._held = True
-            self._deadline = math.inf  # it is the application that is waited for now
+            self._hold()
+            self._ease()  # it is the application that is waited for now
         elif cycle is self._current:
             self._deadline = self.loop.time() + SILENT_S
 
     def on_message_complete(self) -> None:
         """End the request."""
         cycle, self._parsing = self._parsing, None
+        self._unused = 0
         if cycle is not None:
             if cycle is self._current:
-                self._deadline = math.inf
+                self._read_on()  # or a client that leaves is not noticed
+                self._ease()
             cycle.end()
 
     def _scope(self) -> dict[str, Any]:
         version = self._parser.get_http_version()
+        if version != "1.1":
+            self._check_old(version)
         target = httptools.parse_url(self._url)
         return {
             "type": "http",
@@ -195,7 +223,7 @@ class Inbound(asyncio.Protocol):
             "http_version": version,
             "scheme": "http",
             "method": self._parser.get_method().decode("ascii"),
-            "raw_path": target.path or self._url,
+            "raw_path": target.path or b"/",
             "query_string": target.query or b"",
             "headers": self._headers,
             "root_path": "",
@@ -204,12 +232,22 @@ class Inbound(asyncio.Protocol):
             "state": self._app_state,
         }
 
+    def _check_old(self, version: str) -> None:
+        """Raise where it is a version that is not spoken here, or where its framing is not to be trusted."""
+        if version != "1.0" or any(name == b"transfer-encoding" for name, _ in self._headers):
+            raise ValueError(version)
+
     def _start(self, cycle: Cycle) -> None:
         self._current = cycle
         task = self.loop.create_task(cycle.run(self.app))
         tasks = self._state.tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+    def _hold(self) -> None:
+        """Read no more until the application has taken what is here."""
+        self._held = True
+        self._transport.pause_reading()
 
     def _read_on(self) -> None:
         """Go on reading: the application has taken what was here."""
@@ -224,20 +262,28 @@ class Inbound(asyncio.Protocol):
         self._deadline = self._began + SILENT_S
 
     def _over(self, cycle: Cycle) -> None:
-        """Go on after a reply: with the next request, or with the connection's end."""
+        """Go on after a reply, whole or broken off: with the next request, or with the connection's end."""
         self._state.total_requests += 1
-        if self._transport.is_closing():
+        if cycle is not self._current or self._transport.is_closing():
             return
         self._current = None
         if cycle is self._parsing:
             self._linger()
         elif not cycle.keep_alive or self._ending:
-            self._transport.close()
+            self._close()
         elif self._queue:
-            self._start(self._queue.popleft())
+            self._go_on(self._queue.popleft())
         else:
+            self._expect(UNREAD_S if self.wire.paused else KEPT_S)
+
+    def _go_on(self, cycle: Cycle) -> None:
+        """Answer a request that came while the one before was answered."""
+        if not self._queue:  # Nothing but reading tells of its body's rest, or that the client leaves.
+            self._held = False
             self._transport.resume_reading()
-            self._expect(KEPT_S)
+        if cycle is self._parsing:
+            self._measure()
+        self._start(cycle)
 
     def _linger(self) -> None:
         """Say that no more will be answered, and listen a little longer without a use for it."""
@@ -248,20 +294,40 @@ class Inbound(asyncio.Protocol):
             self._transport.write_eof()
         self._expect(LINGER_S)
 
+    def _close(self) -> None:
+        """End the connection once the client has read what was written, for which it has so long."""
+        unread = self._transport.get_write_buffer_size()
+        self._transport.close()
+        if unread:
+            self._expect(UNREAD_S)
+
     def _refuse(self, refusal: Refusal) -> None:
+        """Refuse what is being received; a reply to a request before it goes on, and is the last."""
         self._ending = True
-        if self._current is None:
-            self._transport.write(refusal.reply)
-            self._linger()
-        elif not self._current.started and self._current is self._parsing:
-            self._transport.write(refusal.reply)
-            self._transport.close()
+        broken, self._parsing = self._parsing, None
+        current = self._current
+        if current is None:
+            self._refuse_with(refusal)
+        elif broken is current and not current.started:
+            self._current = None
+            self._refuse_with(refusal)
+            current.leave()
         else:
-            self._current.keep_alive = False
-        if self._parsing is not None:
-            self._parsing.leave()
+            current.keep_alive = False
+            if broken is current:
+                current.leave()
+            elif broken is not None:
+                self._queue.remove(broken)
+
+    def _refuse_with(self, refusal: Refusal) -> None:
+        self._transport.write(refusal.reply)
+        self._linger()
 
     # The clock.
+
+    def _ease(self) -> None:
+        """Expect nothing but that the client goes on reading, where it has to."""
+        self._deadline = self.loop.time() + UNREAD_S if self.wire.paused else math.inf
 
     def _expect(self, seconds: float) -> None:
         """Expect something within that time."""
@@ -279,26 +345,31 @@ class Inbound(asyncio.Protocol):
     def _due(self) -> None:
         self._timer = None
         now = self.loop.time()
-        if self._transport.is_closing():
-            return
         if now < self._deadline and not self._crawls(now):
             self._arm()
+        elif self._transport.is_closing():
+            self._transport.abort()
         elif self._current is None:
             self._give_up()
-        elif self._parsing is not None:
+        elif self._parsing is self._current:
             self._refuse(TOO_SLOW)
         else:
             self._transport.abort()  # a reply that nobody reads
 
     def _crawls(self, now: float) -> bool:
+        """Whether too little of a body has come since the last look; looks begin anew, or a fast start would last."""
         taken = now - self._began
-        return self._parsing is not None and not self._held and taken > SILENT_S and self._received < SLOWEST * taken
+        if self._parsing is not self._current or self._parsing is None or self._held or taken < SILENT_S - _SLACK_S:
+            return False
+        crawls = self._received < SLOWEST * taken
+        self._began, self._received = now, 0
+        return crawls
 
     def _give_up(self) -> None:
-        if self._head_bytes and not self._ending:
+        if self._unused and not self._ending:
             self._refuse(TOO_SLOW)
         else:
-            self._transport.close()
+            self._close()
 
     def _make_room(self) -> None:
         """Close the connection that was unused longest where there are too many."""
@@ -312,4 +383,15 @@ class Inbound(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return self._current is None
+        return self._current is None and not self._transport.is_closing()
+
+
+class _TooLargeError(Exception):
+    """A request's head is too large."""
+
+
+def _parser(connection: Inbound) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(connection)
+    # What follows a request that asked for the connection's end is dropped, not answered with an error.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser

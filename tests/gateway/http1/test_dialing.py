@@ -242,7 +242,7 @@ async def test_no_tls_where_it_is_asked_for() -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with far(play) as server:
-        with pytest.raises(NotConnectedError, match="no connection$"):
+        with pytest.raises(NotConnectedError, match=r"no connection$"):
             await dial(Origin("127.0.0.1", server.port, trusting(None)), PATIENT)
 
 
