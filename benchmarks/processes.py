@@ -88,7 +88,7 @@ def running(
             process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=ROOT,
-                env={**os.environ, **(env or {})},
+                env={"CONTEXT_GATEWAY_DRAIN_S": "0", **os.environ, **(env or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

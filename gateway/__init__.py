@@ -17,9 +17,11 @@ The map. A request goes from route to pipeline to wire:
     errors.py         the gateway's own errors, in OpenAI's shape
 
     stores.py         which store keeps the shared state (store/): SQLite or Redis
-    app.py            the composition root; accounts.py: what belongs to callers' means
+    app.py            the composition root; serving.py: what one reading of the configuration makes
+    accounts.py       what belongs to callers' means; lifecycle.py: what signals do
     api/ops.py        health, readiness, metrics; reporting/: reports
-    api/admin.py      the operators' API, with api/usage.py, api/budgets.py; api/operators.py: who gets in
+    api/admin.py      the operators' API, with api/usage.py, budgets.py, reloading.py; operators.py: who gets in
+                      apart.py: on an address of its own
     server.py         uvicorn
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines

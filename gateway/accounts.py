@@ -1,6 +1,7 @@
 """What belongs to callers' means, put together: the store, teams and keys, admission, settling, sweeping."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,32 +21,42 @@ from gateway.stores import store_of
 from gateway.teams.roster import Roster
 from gateway.upstreams.candidates import Candidates
 
+_MOST_WARNINGS = 16  # of a team that nobody has been told of yet
+
 
 class Accounts:
     """The state that outlives requests, and the tasks that look after it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        config: Path | None,
-        candidates: Candidates,
-        prices: Mapping[str, PriceBook],
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, settings: Settings, config: Path | None, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._warnings: dict[str, deque[str]] = {}
         self.store = store_of(settings, config, self._store_changed)
         self.roster = Roster(settings, self.store, lambda event, detail: logs.event(event, detail=detail or None))
-        standings = Standings()
-        admission = Admission(self.store, settings, prices, standings)
-        settling = Settling(self.store, admission, standings, Told(self._reached, self._lost))
-        self.spending = Spending(settings, self.roster, candidates, prices, admission, settling, standings)
+        self._standings = Standings()
+        self._admission = Admission(self.store, settings, self._standings)
+        self.settling = Settling(self.store, self._admission, self._standings, Told(self._reached, self._lost))
         self._sweeper = Sweeper(
             self.store,
-            admission,
+            self._admission,
             settings.spending.reservation_s,
             settings.store.retention_days,
             self._expired,
             failed=_sweep_failed,
+        )
+
+    def configured(self, settings: Settings, candidates: Candidates, prices: Mapping[str, PriceBook]) -> Spending:
+        """Let these settings hold from now on, and return the stages that hold requests to them."""
+        self._admission.configure(settings, prices)
+        self.roster.declare(settings.teams)
+        return Spending(
+            settings,
+            self.roster,
+            candidates,
+            prices,
+            self._admission,
+            self.settling,
+            self._standings,
+            self._warnings,
         )
 
     @asynccontextmanager
@@ -60,12 +71,11 @@ class Accounts:
             await self.roster.refresh()
         except StoreUnavailableError as error:
             logs.event("store", status="away", detail=str(error))
-        settling = self.spending.settling
         tasks = [asyncio.create_task(work) for work in (self.roster.run(), self._sweeper.run())]
         try:
             yield
         finally:
-            await settling.finish()
+            await self.settling.finish()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,7 +84,7 @@ class Accounts:
     def _reached(self, passed: Reached) -> None:
         logs.event("budget_reached", team=passed.team, percent=passed.percent, detail=passed.text)
         self._metrics.budget_reached(passed.team, passed.percent)
-        self.spending.warn(passed)
+        self._warnings.setdefault(passed.team, deque(maxlen=_MOST_WARNINGS)).append(passed.text)
 
     def _lost(self, count: int) -> None:
         if count:

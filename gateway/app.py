@@ -12,18 +12,17 @@ from pydantic import SecretStr
 
 from gateway import logs
 from gateway.accounts import Accounts
-from gateway.api import admin, budgets, openai, operators, ops, usage
-from gateway.config import CONFIG_VARIABLE, Settings, load
+from gateway.api import admin, apart, budgets, openai, operators, ops, reloading, usage
+from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, Settings, load
 from gateway.exchange import Receive, Scope, Send
+from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
-from gateway.pricing import PriceBook
 from gateway.recording import Recording
-from gateway.upstreams.attempts import Attempts
+from gateway.serving import serving, taken_over
 from gateway.upstreams.breaker import Health
-from gateway.upstreams.candidates import Candidates
 from gateway.upstreams.upstream import Upstream
 from gateway.windowing.pool import WindowPool
+from gateway.yaml_source import ConfigError
 
 _COMMON_MODEL = "gpt-4o-mini"
 _LOOK_S = 0.5
@@ -33,83 +32,142 @@ _GARBAGE = 10_000  # new objects after which Python looks for cycles among them;
 class Gateway:
     """The ASGI application: the OpenAI API as a plain callable, the operators' routes in FastAPI beside it."""
 
-    def __init__(self, settings: Settings, config: Path | None) -> None:
+    def __init__(self, settings: Settings, config: Path | None, drain_s: float = 0.0) -> None:
+        self._config = config
         self._metrics = Metrics()
-        self._upstreams = {name: Upstream(name, found) for name, found in settings.upstreams.items()}
-        own = {name: model.price for name, model in settings.models.items() if model.price is not None}
-        self._prices = {name: PriceBook(found.base_url, own) for name, found in settings.upstreams.items()}
-        self._priced = (*settings.models, _COMMON_MODEL)
         self._recording = Recording(logs.RequestLog(), self._metrics)
         self._pool = _pool(settings)
-        candidates, self._attempts = Candidates(settings), Attempts(settings.retries, self._upstreams)
-        self._accounts = Accounts(settings, config, candidates, self._prices, self._metrics)
-        self._pipeline = Pipeline(
-            settings=settings,
-            spending=self._accounts.spending,
-            upstreams=self._upstreams,
-            candidates=candidates,
-            attempts=self._attempts,
-            prices=self._prices,
-            windows=self._pool,
-            record=self._recording,
-        )
-        self._windows_wanted = settings.windowing.mode != "off"
+        self._accounts = Accounts(settings, config, self._metrics)
+        self._serving = serving(settings, self._accounts, self._pool, self._recording)
+        self._lifecycle = Lifecycle(drain_s, lambda: self._tasks.add(asyncio.ensure_future(self._reload_and_tell())))
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._retired: list[Upstream] = []
+        self._pool_started = False
+        self._admin_apart = settings.admin.enabled and settings.admin.listen is not None
         described = "/admin/openapi.json" if settings.admin.enabled else None
         self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=described, docs_url=None)
         operators.answer_errors(self._ops)
         if settings.admin.enabled:
             self._add_admin(settings.admin.token)
-        self._ops.include_router(ops.routes(self._metrics, self._ready, lambda: self._pool.detail, self._refresh))
+        self._ops.include_router(ops.routes(self._metrics, self._ready, self._why_not_ready, self._refresh))
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is about to stop, so that connections are to end with their next reply."""
+        return self._lifecycle.draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] == "http" and scope["path"] not in ops.PATHS and not scope["path"].startswith(admin.PREFIX):
-            await openai.serve(self._pipeline, scope, receive, send)
+        if scope["type"] == "http" and not self._is_ops(scope["path"]):
+            await openai.serve(self._serving.pipeline, scope, receive, send)
         else:
             await self._ops(scope, receive, send)
+
+    def _is_ops(self, path: str) -> bool:
+        return path in ops.PATHS or (path.startswith(admin.PREFIX) and not self._admin_apart)
+
+    async def reload(self) -> None:
+        """Read the configuration again; requests under way end as they began.
+
+        Raises:
+            ConfigError: it can't be used, and what held until now goes on.
+        """
+        if self._config is None:
+            raise ConfigError("there is no configuration file to read again")
+        found = await asyncio.to_thread(load, self._config)
+        settings, waiting = taken_over(found, self._serving.settings)
+        before = self._serving
+        now = serving(settings, self._accounts, self._pool, self._recording, before)
+        for upstream in set(now.upstreams.values()) - set(before.upstreams.values()):
+            await upstream.__aenter__()
+        self._serving = now
+        await self._start_pool()
+        for upstream in set(before.upstreams.values()) - set(now.upstreams.values()):
+            self._tasks.add(asyncio.ensure_future(self._retire(upstream)))
+        logs.event("reloaded", needs_a_restart=waiting or None)
+
+    async def _reload_and_tell(self) -> None:
+        try:
+            await self.reload()
+        except Exception as error:  # noqa: BLE001 - whatever it is, what held until now goes on
+            why = str(error) if isinstance(error, ConfigError) else type(error).__name__
+            logs.event("reload_failed", detail=why)
+
+    async def _retire(self, upstream: Upstream) -> None:
+        """Close an upstream that the configuration has no more, once its last request is over."""
+        self._retired.append(upstream)
+        while upstream.busy:  # noqa: ASYNC110 - seldom, and nobody waits for it
+            await asyncio.sleep(_LOOK_S)
+        self._retired.remove(upstream)
+        await upstream.__aexit__()
 
     def _add_admin(self, token: SecretStr | None) -> None:
         secret = token.get_secret_value() if token else None
         store, roster = self._accounts.store, self._accounts.roster
         self._ops.include_router(admin.routes(roster, secret))
-        self._ops.include_router(budgets.routes(store, roster, self._prices, secret))
+        self._ops.include_router(budgets.routes(store, roster, lambda: self._serving.prices, secret))
         self._ops.include_router(usage.routes(store, secret))
+        self._ops.include_router(reloading.routes(self.reload, secret))
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(self._recording.flush)
             await stack.enter_async_context(self._accounts.running())
-            for upstream in self._upstreams.values():
-                await stack.enter_async_context(upstream)
+            stack.push_async_callback(self._close_upstreams)
+            for upstream in self._serving.upstreams.values():
+                await upstream.__aenter__()
             stack.callback(asyncio.create_task(self._load_prices()).cancel)
             stack.callback(asyncio.create_task(self._announce()).cancel)
-            if self._windows_wanted:
-                stack.push_async_callback(self._pool.close)
-                await self._pool.start()
+            stack.push_async_callback(self._pool.close)
+            await self._start_pool()
+            if listen := self._serving.settings.admin.listen if self._admin_apart else None:
+                await stack.enter_async_context(apart.serving(self._ops, listen))
+            stack.enter_context(self._lifecycle.listening())
             yield
+
+    async def _close_upstreams(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for upstream in (*self._serving.upstreams.values(), *self._retired):
+            await upstream.__aexit__()
+
+    async def _start_pool(self) -> None:
+        if self._wanted and not self._pool_started:
+            self._pool_started = True
+            await self._pool.start()
+
+    @property
+    def _wanted(self) -> bool:
+        return self._serving.settings.windowing.mode != "off"
 
     async def _announce(self) -> None:
         """Log once that oversized prompts are windowed from now on, or why they never will be."""
-        while not self._ready() and not self._pool.detail:  # noqa: ASYNC110 - for some seconds after the start only
+        while not self._warm() and not self._pool.detail:  # noqa: ASYNC110 - for some seconds after the start only
             await asyncio.sleep(_LOOK_S)
-        logs.event("windowing", status="ready" if self._ready() else "not ready", detail=self._pool.detail or None)
+        logs.event("windowing", status="ready" if self._warm() else "not ready", detail=self._pool.detail or None)
 
     async def _load_prices(self) -> None:
         """Read the price list off the event loop, before a request needs it."""
-        for book in self._prices.values():
-            await asyncio.to_thread(book.load, self._priced)
+        for book in self._serving.prices.values():
+            await asyncio.to_thread(book.load, (*self._serving.settings.models, _COMMON_MODEL))
         # What is here now stays: looking through all of it for garbage again and again would stop requests for 50 ms.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GARBAGE)
 
+    def _warm(self) -> bool:
+        return self._pool.ready or not self._wanted
+
     def _ready(self) -> bool:
-        return self._pool.ready or not self._windows_wanted
+        return self._warm() and not self.draining
+
+    def _why_not_ready(self) -> str:
+        return "the server is about to stop" if self.draining else self._pool.detail
 
     def _refresh(self) -> None:
         self._recording.flush()
-        breakers = self._attempts.breakers.items()
+        breakers = self._serving.attempts.breakers.items()
         self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
@@ -131,4 +189,4 @@ def create_app(settings: Settings | None = None, config: Path | None = None) -> 
         path = os.environ.get(CONFIG_VARIABLE)
         config = Path(path) if path else None
         settings = load(config)
-    return Gateway(settings, config)
+    return Gateway(settings, config, float(os.environ.get(DRAIN_VARIABLE, "0")))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway import admin_cli, report_cli, stores
-from gateway.config import Settings, is_loopback
+from gateway.config import DRAIN_VARIABLE, Settings, is_loopback
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, fail, load_or_exit
 
@@ -31,6 +31,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that serve requests.")] = 1,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=600,
+            envvar=DRAIN_VARIABLE,
+            help="After SIGTERM: how long to go on serving while /readyz says no, so that load balancers notice.",
+        ),
+    ] = 3.0,
 ) -> None:
     """Serve the gateway."""
     from gateway import server  # noqa: PLC0415 - the web server is loaded by the command that needs it
@@ -43,7 +52,7 @@ def serve(
     except StoreUnavailableError as error:
         fail(f"the store can't be used: {error} (store.path in the configuration names another place)")
     try:
-        server.run(config, host, port, workers)
+        server.run(config, host, port, workers, drain_seconds)
     except OSError as error:
         fail(f"can't listen on {host}:{port}: {error.strerror}")
 
@@ -94,6 +103,8 @@ def trim(
 
 def _unsafe(settings: Settings, host: str) -> str | None:
     """Say why the gateway should not listen there: others reach it, and nobody said who may administer it."""
+    if settings.admin.listen is not None:
+        host = settings.admin.listen.rpartition(":")[0].strip("[]")
     if not settings.admin.enabled or settings.admin.token is not None or is_loopback(host):
         return None
     return f"to listen on {host}, set admin.token in the configuration (or admin.enabled: false, for no admin API)"

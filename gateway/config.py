@@ -22,6 +22,8 @@ from gateway.yaml_source import ConfigError, YamlSource
 
 # Workers are processes of their own; these variables tell them what the command line said.
 CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
+DRAIN_VARIABLE = "CONTEXT_GATEWAY_DRAIN_S"
+SUPERVISED_VARIABLE = "CONTEXT_GATEWAY_SUPERVISED"
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
@@ -175,6 +177,9 @@ class AdminSettings(Section):
 
     token: SecretStr | None = None
     enabled: bool = Field(True, description="false: no admin API, and no token needed to listen on any address")
+    listen: Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")] | None = Field(
+        None, description="host:port of its own for the admin API, which the other address then does not serve"
+    )
 
     @model_validator(mode="after")
     def _token_is_long(self) -> Self:

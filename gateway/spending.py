@@ -12,7 +12,7 @@ from gateway import headers, logs
 from gateway.budgets.admission import Admission, Application, Ticket
 from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.settling import Settling
-from gateway.budgets.standing import Reached, Standings
+from gateway.budgets.standing import Standings
 from gateway.budgets.worst_case import WorstCase, worst_case
 from gateway.config import Settings
 from gateway.errors import (
@@ -36,7 +36,6 @@ from gateway.upstreams.candidates import Candidates
 from gateway.upstreams.upstream import Headers
 
 _INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
-_MOST_WARNINGS = 16  # of a team that nobody has been told of yet
 _KINDS = {Unit.REQUESTS: "requests", Unit.RATE_TOKENS: "tokens"}
 
 
@@ -59,7 +58,7 @@ class Spending:
     admission: Admission
     settling: Settling
     standings: Standings
-    warnings: dict[str, deque[str]] = field(default_factory=dict)
+    warnings: Mapping[str, deque[str]] = field(default_factory=dict)  # soft limits that a team's next replies announce
     clock: Callable[[], float] = time.time
 
     @property
@@ -135,10 +134,6 @@ class Spending:
         limited = trace.caller is not None and not trace.caller.policy.unlimited
         if trace.ticket is not None and (limited or self.settings.store.ledger == "on"):
             self.settling.settle(trace.ticket, record)
-
-    def warn(self, reached: Reached) -> None:
-        """Have the team's next reply announce the soft limit."""
-        self.warnings.setdefault(reached.team, deque(maxlen=_MOST_WARNINGS)).append(reached.text)
 
     def _answer(self, model: str | None) -> int:
         named = self.settings.models.get(model) if model else None

@@ -1,7 +1,7 @@
 """The operators' API of budgets: how far each is spent, and corrections of what nobody settled."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -53,7 +53,7 @@ class Corrected(BaseModel):
     applied: bool
 
 
-def routes(store: Store, roster: Roster, prices: Mapping[str, PriceBook], token: str | None) -> APIRouter:
+def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, PriceBook]], token: str | None) -> APIRouter:
     """Return the routes."""
     found = router(token)
 
@@ -74,7 +74,7 @@ def routes(store: Store, roster: Roster, prices: Mapping[str, PriceBook], token:
         entry = await _unsettled(store, request_id)
         policy = (await roster.show_team(entry.team)).policy
         usage = Usage(used.input, used.output, cached=used.cached)
-        return Corrected(applied=(await correct(store, prices, policy, entry, usage)).applied)
+        return Corrected(applied=(await correct(store, prices(), policy, entry, usage)).applied)
 
     return found
 

@@ -64,19 +64,23 @@ class Admission:
         self,
         store: Store,
         settings: Settings,
-        prices: Mapping[str, PriceBook],
         standings: Standings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._settings = settings
-        self._prices = prices
+        self._prices: Mapping[str, PriceBook] = {}
         self._standings = standings
         self._clock = clock
         self._calendar = Calendar()
         self._known: dict[tuple[object, ...], _Known] = {}
         self.outage = Outage(settings.on_store_outage, settings.redis.replicas if settings.redis else 1, standings)
         self.open: dict[str, set[str]] = {}
+
+    def configure(self, settings: Settings, prices: Mapping[str, PriceBook]) -> None:
+        """Let these settings and prices hold from now on."""
+        self._settings, self._prices = settings, prices
+        self._known.clear()
 
     def limits(self, caller: Caller, model: str | None, user: str, upstream: str) -> tuple[Limit, ...]:
         """Return the limits on which the caller's request counts."""

@@ -27,7 +27,8 @@ _SLACK_S = 0.01  # by which a timer may be early
 
 
 class _Config(Protocol):
-    loaded_app: App
+    @property
+    def loaded_app(self) -> App: ...
 
 
 class _State(Protocol):
@@ -175,7 +176,8 @@ class Inbound(asyncio.Protocol):
             self._weigh()
         self._unused = 0
         cycle = Cycle(self.wire, self._scope(), self._read_on, self._over)
-        cycle.keep_alive = self._parser.should_keep_alive()
+        # An application that is about to stop lets every connection end with its next reply.
+        cycle.keep_alive = self._parser.should_keep_alive() and not getattr(self.app, "draining", False)
         self._parsing = cycle
         if self._current is None:
             self._measure()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, InvalidRequestError
-from gateway.policies import KeyPolicy, TeamPolicy
+from gateway.policies import KeyPolicy, TeamPolicy, TeamSettings
 from gateway.store.contract import Kind, Store, StoreUnavailableError
 from gateway.teams.keys import Keyring, new_key
 from gateway.teams.known import Key, Known, Source, StoredKey, Team
@@ -41,14 +41,22 @@ class Roster:
 
     def __init__(self, settings: Settings, store: Store, report: Report | None = None) -> None:
         """Know the configuration's teams; `report` is told an event's name and its detail, each once."""
-        self._declared = settings.teams
+        self._declared: Mapping[str, TeamSettings] = settings.teams
         self._store = store
         self._report = report or (lambda _event, _detail: None)
         self._known = Known.of(settings.teams, complete=False)
+        self._documents: tuple[Mapping[str, bytes], Mapping[str, bytes]] | None = None
         self._version: int | None = None
         self._reading = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._away = False
+
+    def declare(self, teams: Mapping[str, TeamSettings]) -> None:
+        """Let other teams of the configuration hold from now on."""
+        if teams != self._declared:
+            self._declared = teams
+            read = self._documents
+            self._known = Known.of(teams, *read) if read else Known.of(teams, complete=False)
 
     @property
     def keyring(self) -> Keyring:
@@ -93,6 +101,7 @@ class Roster:
                 self._version = version
 
     def _take(self, teams: Mapping[str, bytes], keys: Mapping[str, bytes]) -> None:
+        self._documents = (teams, keys)
         before, self._known = self._known, Known.of(self._declared, teams, keys)
         for name in sorted(self._known.unreadable - before.unreadable):
             self._report("document_unreadable", name)

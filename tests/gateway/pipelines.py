@@ -45,7 +45,7 @@ async def pipeline(
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         candidates = Candidates(found)
-        accounts = Accounts(found, folder / "gateway.yaml", candidates, prices, Metrics())
+        accounts = Accounts(found, folder / "gateway.yaml", Metrics())
         await stack.enter_async_context(accounts.running())
         opened = {
             name: await stack.enter_async_context(Upstream(name, known)) for name, known in found.upstreams.items()
@@ -53,7 +53,7 @@ async def pipeline(
         yield Recorded(
             Pipeline(
                 settings=found,
-                spending=accounts.spending,
+                spending=accounts.configured(found, candidates, prices),
                 upstreams=opened,
                 candidates=candidates,
                 attempts=Attempts(found.retries, opened),

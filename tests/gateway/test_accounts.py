@@ -29,7 +29,9 @@ EVER = Span(0.0, 1e12)
 def accounts(folder: Path, **fields: Any) -> tuple[Accounts, Metrics]:
     url, metrics = "http://127.0.0.1:1/v1", Metrics()
     found = Settings.model_validate({"upstreams": {"main": {"base_url": url}}, "teams": {"acme": ACME}, **fields})
-    return Accounts(found, folder / "gateway.yaml", Candidates(found), {"main": PriceBook(url)}, metrics), metrics
+    made = Accounts(found, folder / "gateway.yaml", metrics)
+    made.configured(found, Candidates(found), {"main": PriceBook(url)})
+    return made, metrics
 
 
 def counted(metrics: Metrics, name: str) -> float:
@@ -90,7 +92,7 @@ async def test_a_soft_limit_that_is_reached_is_logged_and_counted_once(upstream:
         async with pipeline(upstream.url, windowing={"mode": "off"}, teams={"acme": ACME}) as line:
             for _ in range(12):
                 await chat(line)
-                await line.accounts.spending.settling.finish()
+                await line.accounts.settling.finish()
     found = [entry for entry in logged if entry["event"] == "budget_reached"]
     assert [(entry["team"], entry["percent"]) for entry in found] == [("acme", 1)]
     assert found[0]["detail"] == "1% of the 10,000 tokens in total is spent"

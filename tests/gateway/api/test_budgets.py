@@ -28,7 +28,7 @@ class Office:
     def __init__(self, at: Desk) -> None:
         self.at = at
         roster = Roster(settings(teams={"acme": POLICY, "free": {}}), at.store)
-        self.app = app_of(budgets.routes(at.store, roster, PRICES, TOKEN))
+        self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, TOKEN))
 
     async def get(self, path: str, *headers: tuple[bytes, bytes]) -> Call:
         return await Call("GET", f"/admin/v1{path}", b"", HERE, *(headers or (BEARER,))).to(self.app)

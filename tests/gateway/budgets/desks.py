@@ -113,6 +113,8 @@ async def desk(folder: Path, opened: bool = True, **fields: Any) -> AsyncIterato
     if opened:
         await store.open()
     try:
-        yield Desk(store, clock, standings, Admission(store, settings(**fields), PRICES, standings, clock))
+        admission = Admission(store, settings(**fields), standings, clock)
+        admission.configure(settings(**fields), PRICES)
+        yield Desk(store, clock, standings, admission)
     finally:
         await store.close()

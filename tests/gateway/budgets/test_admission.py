@@ -165,7 +165,8 @@ def test_retry_after_is_a_whole_number_of_seconds_after_which_there_is_room(
     now: float, period: str, late: float
 ) -> None:
     clock = Clock(now)
-    admission = Admission(SqliteStore(Path("none"), "process"), settings(), PRICES, Standings(), clock)
+    admission = Admission(SqliteStore(Path("none"), "process"), settings(), Standings(), clock)
+    admission.configure(settings(), PRICES)
     who = caller(budget={"tokens": 9, "period": period})
     (limit,) = admission.limits(who, None, "", "main")
     clock.now += late

@@ -1,0 +1,36 @@
+"""The operators' API: have the configuration read again."""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from gateway.api.admin import router
+from gateway.config import SUPERVISED_VARIABLE
+from gateway.errors import InvalidRequestError
+from gateway.yaml_source import ConfigError
+
+
+class Reloaded(BaseModel):
+    """The configuration was read again, and holds."""
+
+    reloaded: bool = True
+
+
+def routes(reload: Callable[[], Awaitable[None]], token: str | None) -> APIRouter:
+    """Return the routes; `reload` raises ConfigError where what held until now goes on."""
+    found = router(token)
+
+    @found.post("/reload", summary="Read the configuration again, on all workers", tags=["operation"])
+    async def reload_all() -> Reloaded:
+        try:
+            await reload()
+        except ConfigError as error:
+            raise InvalidRequestError(str(error)) from None
+        if os.environ.get(SUPERVISED_VARIABLE):
+            os.kill(os.getppid(), signal.SIGHUP)  # which has the other workers do the same
+        return Reloaded()
+
+    return found
