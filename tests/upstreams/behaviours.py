@@ -114,6 +114,12 @@ async def _close_in_stream(exchange: Exchange) -> None:
     await exchange.hang_up()
 
 
+async def _half_event(exchange: Exchange) -> None:
+    await _some_events(exchange)
+    await exchange.chunk(b'data: {"id":"chatcmpl-half","choices":[{"index":0,"del')
+    await exchange.hang_up()
+
+
 async def _truncated(exchange: Exchange) -> None:
     await exchange.head(200, [(b"Content-Type", b"application/json"), (b"Content-Length", b"1000")])
     await exchange.raw(b'{"id":"chatcmpl-cut", "choices":[')
@@ -253,6 +259,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "reset-after-head": _reset_after_head,
     "reset-in-stream": _reset_in_stream,
     "close-in-stream": _close_in_stream,
+    "half-event": _half_event,
     "truncated": _truncated,
     "until-close": _until_close,
     "garbage": _garbage,
