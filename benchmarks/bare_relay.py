@@ -6,10 +6,15 @@ Run by `uvicorn --factory benchmarks.bare_relay:with_aiohttp`; BARE_RELAY_UPSTRE
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 import httpx2
+
+from gateway.http1.connection import Request, Timeouts
+from gateway.http1.dialing import Origin
+from gateway.http1.pool import Pool
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -79,6 +84,29 @@ def with_aiohttp() -> App:
             await begin(send, reply.status, list(reply.raw_headers))
             async for chunk in reply.content.iter_any():
                 await part(send, chunk, more=True)
+        await part(send, b"", more=False)
+
+    return relay(forward)
+
+
+def with_http1() -> App:
+    """Relay through the gateway's own HTTP/1.1."""
+    origin, timeouts = Origin.of(UPSTREAM), Timeouts(10, 600, 600)
+    host = urlsplit(UPSTREAM).netloc.encode()
+    pools: list[Pool] = []
+
+    async def forward(method: str, url: str, headers: Headers, body: bytes, send: Send) -> None:
+        if not pools:
+            pools.append(await Pool(origin, timeouts).__aenter__())
+        target = url.removeprefix(UPSTREAM).encode()
+        lines = [method.encode(), b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
+        for name, value in (*headers, (b"content-length", b"%d" % len(body))):
+            lines += (name, b": ", value, b"\r\n")
+        lease = await pools[0].send(Request(b"".join((*lines, b"\r\n")), body))
+        await begin(send, lease.reply.status, lease.reply.headers)
+        async for chunk in lease.reply.chunks():
+            await part(send, chunk, more=True)
+        lease.close()
         await part(send, b"", more=False)
 
     return relay(forward)

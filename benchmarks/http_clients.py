@@ -1,6 +1,6 @@
 """Measure what each HTTP client lets a relay carry: `python -m benchmarks.http_clients [--seconds 3]`.
 
-One uvicorn worker (uvloop, httptools) with a raw ASGI relay behind aiohttp, httpx and httpx2, before a canned
+One uvicorn worker (uvloop) with a raw ASGI relay behind aiohttp, httpx, httpx2 and our own HTTP/1.1, before a canned
 upstream; a small chat request. The table's ratios are to the upstream alone in the same run.
 """
 
@@ -16,7 +16,15 @@ from benchmarks.load import Load, generator, measure
 from benchmarks.processes import free_port, running
 from benchmarks.report import console
 
-CLIENTS = ("aiohttp", "httpx", "httpx2")
+INBOUND = "gateway.http1.inbound:Inbound"
+# The relay's label, the factory of the client behind it, and the server's protocol.
+RELAYS = {
+    f"aiohttp {version('aiohttp')}": ("aiohttp", "httptools"),
+    f"httpx {version('httpx')}": ("httpx", "httptools"),
+    f"httpx2 {version('httpx2')}": ("httpx2", "httptools"),
+    "gateway.http1": ("http1", "httptools"),
+    "gateway.http1 in both directions": ("http1", INBOUND),
+}
 CONNECTIONS = (1, 16, 64)
 BODY = json.dumps(
     {
@@ -30,7 +38,7 @@ BODY = json.dumps(
 ).encode()
 
 
-def uvicorn_command(factory: str, port: int) -> list[str]:
+def uvicorn_command(factory: str, port: int, http: str = "httptools") -> list[str]:
     """Return the command that serves an application factory with one worker."""
     options = ["--factory", factory, "--host", "127.0.0.1", "--port", str(port)]
     return [
@@ -40,7 +48,7 @@ def uvicorn_command(factory: str, port: int) -> list[str]:
         "--loop",
         "uvloop",
         "--http",
-        "httptools",
+        http,
         "--no-access-log",
         "--log-level",
         "warning",
@@ -53,11 +61,11 @@ def measure_all(seconds: float) -> dict[tuple[str, int], Load]:
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(running(["-m", "benchmarks.canned", str(port := free_port())], port))
         targets = {"upstream": upstream.url}
-        for client in CLIENTS:
+        for label, (client, http) in RELAYS.items():
             port = free_port()
-            command = uvicorn_command(f"benchmarks.bare_relay:with_{client}", port)
+            command = uvicorn_command(f"benchmarks.bare_relay:with_{client}", port, http)
             environment = {"BARE_RELAY_UPSTREAM": upstream.url}
-            targets[client] = stack.enter_context(running(command, port, env=environment)).url
+            targets[label] = stack.enter_context(running(command, port, env=environment)).url
         for connections in CONNECTIONS:
             for name, url in targets.items():
                 results[name, connections] = measure(url + "/v1/chat/completions", BODY, connections, seconds)
@@ -70,7 +78,7 @@ def show(results: dict[tuple[str, int], Load], out: Console) -> None:
     for name in ("client", "connections", "requests/s", "p50 ms", "p99 ms", "of upstream", "errors"):
         table.add_column(name, justify="left" if name == "client" else "right")
     for (name, connections), load in results.items():
-        label = "upstream alone" if name == "upstream" else f"{name} {version(name)}"
+        label = "upstream alone" if name == "upstream" else name
         share = load.rps / results["upstream", connections].rps
         table.add_row(
             label,

@@ -105,11 +105,13 @@ def _windowing(
     saved_usd: Decimal | None,
     overhead_ms: float,
 ) -> Iterator[tuple[bytes, bytes]]:
-    yield b"x-gateway-windowing", decision.value.encode()
-    yield b"x-gateway-reason", reason.value.encode()
+    yield b"x-gateway-windowing", decision.encode()
+    yield b"x-gateway-reason", reason.encode()
+    yield b"x-gateway-overhead-ms", b"%.2f" % overhead_ms
+    if tokens[0] is None:
+        return
     for name, count in zip((b"original", b"forwarded", b"saved"), tokens, strict=True):
         if count is not None:
             yield b"x-gateway-tokens-" + name, str(count).encode()
     if saved_usd is not None:
         yield b"x-gateway-cost-saved-usd", f"{saved_usd:.8f}".encode()
-    yield b"x-gateway-overhead-ms", f"{overhead_ms:.2f}".encode()

@@ -11,7 +11,7 @@ _POSTED = {
 }
 _MODELS = b"/v1/models"
 COUNTED = frozenset(_POSTED.values())
-_NAMES = {Route.CHAT: "chat.completions", Route.OTHER: "relay"}
+_NAMES = {**{route: route.value for route in Route}, Route.CHAT: "chat.completions", Route.OTHER: "relay"}
 
 
 def route_of(method: str, path: bytes) -> Route:
@@ -31,4 +31,4 @@ def may_use(caller: Caller, route: Route) -> bool:
 
 def name_of(route: Route) -> str:
     """Return the route's name in log lines and the ledger."""
-    return _NAMES.get(route, route.value)
+    return _NAMES[route]

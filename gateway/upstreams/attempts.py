@@ -92,8 +92,9 @@ class Attempts:
             UpstreamOpenError: nothing answers there, so that it is not even tried for a while.
             UpstreamNotConnectedError, UpstreamUnreachableError, UpstreamTimeoutError: what the last attempt ran into.
         """
-        order = _Order(self, served, self._settings.attempts)
-        candidate = order.first()
+        # Nearly always there is nothing to choose: what is done then must cost next to nothing.
+        order = None if self._simple(served) else _Order(self, served, self._settings.attempts)
+        candidate = order.first() if order else served.upstreams[0]
         while True:
             failure = await self._try(candidate, once, tried)
             attempt = tried.attempts[-1]
@@ -101,6 +102,7 @@ class Attempts:
                 return _reply(failure)
             if attempt.outcome is Outcome.ANSWERED:
                 tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
+            order = order or _Order.after_the_first(self, served, self._settings.attempts)
             following = order.following(attempt) if again and self._may_repeat(attempt) else None
             pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
             if following is None or pause is None:
@@ -110,6 +112,9 @@ class Attempts:
                 failure.close()
             await asyncio.sleep(pause)
             candidate = following
+
+    def _simple(self, served: Served) -> bool:
+        return len(served.upstreams) == 1 and self.breakers[served.upstreams[0].upstream].health is Health.CLOSED
 
     async def _try(self, candidate: Candidate, once: Send, tried: Tried) -> _Failure:
         breaker = self.breakers[candidate.upstream]
@@ -165,6 +170,13 @@ class _Order:
         self._left = max(len(served.upstreams), 1 + repeats)
         self._reconnects = True  # what was not connected is tried once more, whatever the operator says
         self._fallbacks: Iterator[Candidate] = iter(served.fallbacks)
+
+    @classmethod
+    def after_the_first(cls, attempts: Attempts, served: Served, repeats: int) -> "_Order":
+        """Return what is left of the order once its only upstream was tried."""
+        order = cls(attempts, served, repeats)
+        order._untried, order._left = [], order._left - 1
+        return order
 
     def first(self) -> Candidate:
         """Return whom to try first; raises UpstreamOpenError where nobody can be reached."""
