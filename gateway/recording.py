@@ -9,6 +9,7 @@ Recorder = Callable[[Sequence[RequestRecord]], None]
 
 # What is written or counted of one request costs as much as of several together.
 _TOGETHER_S = 0.02
+_MOST = 16  # together: nearly all of that is saved, and nobody waits long for it
 
 
 class Recording:
@@ -20,9 +21,11 @@ class Recording:
 
     def __call__(self, record: RequestRecord) -> None:
         """Take over a record; returns at once."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_later(_TOGETHER_S, self.flush)
         self._waiting.append(record)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(_TOGETHER_S, self.flush)
+        elif len(self._waiting) >= _MOST:
+            self.flush()
 
     def flush(self) -> None:
         """Hand on all that is here."""
