@@ -81,7 +81,7 @@ class Batch:
         self._gone: list[Key] = []
         self._entries: dict[Key, tuple[object, ...]] = {}  # rows for the ledger
         self._replaced: list[Key] = []
-        # What was written, for `remember`.
+        # What was written: what later operations go on from, memory being older than it; for `remember`.
         self._seen: dict[Key, _Counter] = {}
         self._reserved: dict[Key, Held] = {}
         self._ended: list[Key] = []
@@ -157,6 +157,7 @@ class Batch:
             [(*key, before) for key in keys],
         )
         self._memory.counters.clear()
+        self._seen.clear()
 
     def put(self, kind: Kind, name: str, document: bytes | None) -> None:
         """Write or remove a document."""
@@ -189,9 +190,12 @@ class Batch:
         key = (team, name)
         counter = self._counters.get(key)
         if counter is None:
-            row = self._memory.counters.get(key) or self._one(_COUNTER, key)
-            counter = self._counters[key] = _Counter(*row) if row else _Counter(0, 0, None)
+            counter = self._counters[key] = self._seen.get(key) or self._found(key)
         return counter
+
+    def _found(self, key: Key) -> _Counter:
+        row = self._memory.counters.get(key) or self._one(_COUNTER, key)
+        return _Counter(*row) if row else _Counter(0, 0, None)
 
     def _knows(self, key: Key) -> bool:
         if key in self._made or key in self._entries:

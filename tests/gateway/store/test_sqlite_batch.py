@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.store.contract import Charge, Granted, Hold, Kind, Refused, Reservation, Settlement
+from gateway.store.contract import Charge, Granted, Hold, Kind, Refused, Reservation, Settled, Settlement
 from gateway.store.sqlite_batch import STEP, Batch
 from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import connect, make
@@ -80,6 +80,32 @@ def test_one_transaction_does_what_many_do(asked: list[Work]) -> None:
     with database() as together, database() as apart:
         assert commit(together, *asked) == [outcome for work in asked for outcome in commit(apart, work)]
         assert content(together) == content(apart)
+
+
+def test_counters_that_were_written_within_a_transaction_are_read_as_they_are_now(db: sqlite3.Connection) -> None:
+    memory = Memory()
+    commit(db, lambda b: b.reserve(reservation("r1", hold(amount=10))), memory=memory)
+    commit(
+        db,
+        lambda b: b.settle(settlement("r1", ("usd", 3))),
+        lambda b: b.renew({}, NOW),
+        lambda b: b.reserve(reservation("r2", hold(amount=20))),
+        memory=memory,
+    )
+    assert db.execute("SELECT spent, reserved FROM counters").fetchall() == [(3, 20)]
+
+
+def test_counters_that_were_forgotten_are_not_remembered(db: sqlite3.Connection) -> None:
+    memory, ended = Memory(), Settlement("r1", TEAM, (Charge("usd", 3, NOW),), entry("r1"))
+    commit(
+        db,
+        lambda b: b.settle(ended),
+        lambda b: b.forget_counters([(TEAM, "usd")], NOW + 1),
+        memory=memory,
+    )
+    (settled,) = commit(db, lambda b: b.settle(settlement("r2", ("usd", 4))), memory=memory)
+    assert isinstance(settled, Settled)
+    assert settled.before == (0,)
 
 
 @pytest.fixture
