@@ -91,7 +91,7 @@ class Cycle:
         self._bodiless = False
         self._complete = False
         self._gone: Callable[[], None] | None = None
-        self._expects = any(k == b"expect" and v.lower() == b"100-continue" for k, v in scope["headers"])
+        self._told_to_go_on = False
 
     async def run(self, app: App) -> None:
         """Have the application serve the request; a reply that it leaves unfinished ends the connection."""
@@ -141,14 +141,19 @@ class Cycle:
 
     async def receive(self) -> Message:
         """Return the next piece of the body, or that the client is gone."""
-        if self._expects:
-            self._expects = False
-            if not self._received and not self.started and not self._wire.gone:
-                self._wire.transport.write(_CONTINUE)
         while not self._pieces and not self._received and not self._wire.gone:
+            if not self._told_to_go_on:
+                self._tell_to_go_on()
             self._read_on()
             await self._next()
         return await self._disconnected() if self._wire.gone or self._handed else self._taken()
+
+    def _tell_to_go_on(self) -> None:
+        """Tell a client that waits for it; one whose body is here already does not."""
+        self._told_to_go_on = True
+        expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._scope["headers"])
+        if expects and not self.started:
+            self._wire.transport.write(_CONTINUE)
 
     def _taken(self) -> Message:
         body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

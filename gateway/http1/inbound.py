@@ -142,8 +142,6 @@ class Inbound(asyncio.Protocol):
             self._expect(LINGER_S if self._ending else KEPT_S)
         else:
             self._ease()
-            if self._parsing is self._current and not self._held:
-                self._deadline = self.loop.time() + SILENT_S
 
     def shutdown(self) -> None:
         """Finish what has begun and end: the server stops."""
@@ -328,8 +326,9 @@ class Inbound(asyncio.Protocol):
     # The clock.
 
     def _ease(self) -> None:
-        """Expect nothing but that the client goes on reading, where it has to."""
-        self._deadline = self.loop.time() + UNREAD_S if self.wire.paused else math.inf
+        """Expect only that the client reads on where it has to, or sends on where it is to."""
+        sends = self._parsing is self._current and not self._held
+        self._deadline = self.loop.time() + (UNREAD_S if self.wire.paused else SILENT_S if sends else math.inf)
 
     def _expect(self, seconds: float) -> None:
         """Expect something within that time."""
