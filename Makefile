@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means bench-store clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means bench-store faults soak clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -80,6 +80,12 @@ bench-means: $(READY)  ## what keys, budgets and ledger cost a small request, on
 
 bench-intent: $(READY)  ## whole-document requests told from look-ups
 	$(BIN)/python -m benchmarks.bench_intent
+
+faults: $(READY)  ## make faults one after the other, and print what held (more of them with nginx, libfaketime and root)
+	$(BIN)/python -m benchmarks.faults
+
+soak: $(READY)  ## half an hour of mixed load: memory flat, every request once in the ledger (make soak MINUTES=3)
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

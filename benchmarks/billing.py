@@ -1,7 +1,8 @@
 """An upstream that bills: `python -m benchmarks.billing PORT`; GET /bills says what it has billed to whom.
 
 What it does with a request stands in the body's `metadata`: how many tokens to answer with, milliseconds a token takes,
-an error's status to answer with instead. A stream is billed by the tokens that went out before its client left.
+an error's status to answer with instead, after how many tokens to break off a stream. A stream is billed by the tokens
+that went out before its client left.
 """
 
 import asyncio
@@ -54,8 +55,9 @@ class Billing:
             await _event(send, {"choices": [{"index": 0, "delta": {"content": "word"}}], "usage": None})
             self.bills[user] = (prompt, sent)
             await asyncio.sleep(plan["ms"] / 1e3)
-            if gone.done():
-                return
+            if gone.done() or sent == plan.get("breaks"):
+                gone.cancel()
+                return  # an incomplete reply makes the server close the connection
         await _event(send, {"choices": [], "usage": _usage(prompt, plan["tokens"])})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
         gone.cancel()
