@@ -19,6 +19,7 @@ WITHOUT_SOURCE = {
 MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
+    "gateway/console": (),
     "gateway/http1": (),
     "gateway/reporting": (),
     "gateway/store": (),
