@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +39,11 @@ class Books:
 
     def standing(self) -> Standing:
         """Return what the team with the budget has spent and reserved."""
-        return self._looked(_standing)
+        return self.standings([COUNTER])[0]
+
+    def standings(self, counters: Sequence[str]) -> tuple[Standing, ...]:
+        """Return the states of these counters of the team with the budget."""
+        return self._looked(lambda store: store.standings(TEAM, counters))
 
     def _looked(self, look: Callable[[Store], Awaitable[T]]) -> T:
         return asyncio.run(self._opened(look))
@@ -56,11 +60,6 @@ class Books:
 async def _entries(store: Store, team: str) -> list[Entry]:
     # Clocks may have jumped: what is dated in days to come counts too.
     return [entry async for entry in store.entries(Span(0, time.time() + 7 * 86_400), team)]
-
-
-async def _standing(store: Store) -> Standing:
-    (found,) = await store.standings(TEAM, [COUNTER])
-    return found
 
 
 def disagreements(entries: list[Entry], standing: Standing) -> list[str]:

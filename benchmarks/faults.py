@@ -14,12 +14,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks import faults_upstream
+from benchmarks import faults_process, faults_store, faults_upstream
 from benchmarks.fault import Fault, Outcome, outcome_of
 from benchmarks.fault_place import Scene
 from benchmarks.report import console
 
-FAULTS: tuple[Fault, ...] = (*faults_upstream.FAULTS,)
+FAULTS: tuple[Fault, ...] = (*faults_upstream.FAULTS, *faults_store.FAULTS, *faults_process.FAULTS)
 _HELD = {True: "yes", False: "NO", None: "-"}
 
 

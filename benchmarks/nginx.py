@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.processes import Server, free_port, stop, wait_until
 
 _CONFIG = """
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log crit;
+worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log error;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
