@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-budgets bench-means bench-store faults soak clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store faults soak clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -66,8 +66,12 @@ bench-retrieval: $(READY)  ## evidence kept by method and window, milliseconds b
 bench-confidence: $(READY)  ## is the confidence calibrated; evidence by tokens, fixed and elastic windows; draws docs/*.svg
 	$(BIN)/python -m benchmarks.confidence_train --check --plots
 
-bench-peers: $(READY)  ## the evaluation cases through LiteLLM and Headroom, in environments of their own
+bench-peers: $(READY)  ## beside LiteLLM, Portkey and Headroom, in environments of their own: what is kept of prompts, how fast
 	$(BIN)/python -m benchmarks.peers --limit 8
+	$(BIN)/python -m benchmarks.bench_peers_speed
+
+bench-streams: $(READY)  ## streams: added delay, 1,000 at once, events/s beside a bare relay
+	$(BIN)/python -m benchmarks.bench_streams
 
 bench-budgets: $(READY)  ## are budgets exact: a fleet on one store, killed and paused, against an upstream that bills (needs nginx)
 	$(BIN)/python -m benchmarks.bench_budgets

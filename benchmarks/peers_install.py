@@ -55,15 +55,33 @@ def environment(requirement: str) -> Path:
 
     Raises PeerUnavailableError when pip cannot install it.
     """
-    folder = cache_folder() / "".join(c if c.isalnum() or c in ".-" else "-" for c in requirement)
+    folder = _folder_of(requirement)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return _made(folder, [sys.executable, "-m", "venv", str(folder)], [*pip, requirement])
+
+
+def node_package(requirement: str) -> Path:
+    """Return the folder below which npm has installed the package (`name@version`), made when missing.
+
+    Raises PeerUnavailableError when npm is not there or cannot install it.
+    """
+    folder = _folder_of(requirement)
+    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    return _made(folder, [*npm, requirement])
+
+
+def _folder_of(requirement: str) -> Path:
+    return cache_folder() / "".join(c if c.isalnum() or c in ".-" else "-" for c in requirement)
+
+
+def _made(folder: Path, *commands: Sequence[str]) -> Path:
     if (folder / "complete").exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
-    print(f"installing {requirement} into {folder}", file=sys.stderr)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    print(f"installing into {folder}", file=sys.stderr)
     try:
-        _install([sys.executable, "-m", "venv", str(folder)])
-        _install([*pip, requirement])
+        for command in commands:
+            _install(command)
     except PeerUnavailableError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -86,11 +104,22 @@ def peer(name: str, requirement: str) -> Process:
     Raises PeerUnavailableError when the peer cannot be installed.
     """
     folder = environment(requirement)
+    home = home_in(folder)
+    command = (str(folder / "bin" / "python"), "-I", str(_DRIVER), name)
+    return Process(command, home, sealed(home))
+
+
+def home_in(folder: Path) -> Path:
+    """Return the folder that a peer installed there takes for its user's home."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
+    return home
+
+
+def sealed(home: Path) -> Mapping[str, str]:
+    """Return the environment variables of a peer: no network, none of the user's keys."""
     places = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home)}
-    command = (str(folder / "bin" / "python"), "-I", str(_DRIVER), name)
-    return Process(command, home, {"LANG": "C.UTF-8", **places, **_OFFLINE})
+    return {"LANG": "C.UTF-8", **places, **_OFFLINE}
 
 
 def ours() -> Process:
