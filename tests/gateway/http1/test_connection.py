@@ -203,6 +203,16 @@ async def test_a_connection_that_the_upstream_ends_while_it_is_unused(last: byte
         assert await comes_true(lambda: connection.closed)
 
 
+async def test_a_connection_that_is_ending_is_not_used_again() -> None:
+    """The upstream's end is seen a moment before the transport has closed."""
+    async with far(saying(OK)) as server:
+        connection = await to(server)
+        assert connection.reusable
+        connection.eof_received()
+        assert not connection.reusable
+        connection.abort()
+
+
 # Back-pressure.
 
 
