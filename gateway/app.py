@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from gateway import logs
 from gateway.accounts import Accounts
 from gateway.api import admin, apart, budgets, openai, operators, ops, reloading, usage
-from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, Settings, load
+from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, AdminSettings, Settings, load
 from gateway.exchange import Receive, Scope, Send
 from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
@@ -48,7 +48,7 @@ class Gateway:
         self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=described, docs_url=None)
         operators.answer_errors(self._ops)
         if settings.admin.enabled:
-            self._add_admin(settings.admin.token)
+            self._add_admin(settings.admin)
         self._ops.include_router(ops.routes(self._metrics, self._ready, self._why_not_ready, self._refresh))
 
     @property
@@ -101,13 +101,16 @@ class Gateway:
         self._retired.remove(upstream)
         await upstream.__aexit__()
 
-    def _add_admin(self, token: SecretStr | None) -> None:
-        secret = token.get_secret_value() if token else None
+    def _add_admin(self, settings: AdminSettings) -> None:
+        access = operators.Access(_secret(settings.token), _secret(settings.read_token))
         store, roster = self._accounts.store, self._accounts.roster
-        self._ops.include_router(admin.routes(roster, secret))
-        self._ops.include_router(budgets.routes(store, roster, lambda: self._serving.prices, secret))
-        self._ops.include_router(usage.routes(store, secret))
-        self._ops.include_router(reloading.routes(self.reload, secret))
+        for router in (
+            admin.routes(roster, access),
+            budgets.routes(store, roster, lambda: self._serving.prices, access),
+            usage.routes(store, access),
+            reloading.routes(self.reload, access),
+        ):
+            self._ops.include_router(router)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -171,6 +174,10 @@ class Gateway:
         self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
+
+
+def _secret(token: SecretStr | None) -> str | None:
+    return token.get_secret_value() if token else None
 
 
 def _pool(settings: Settings) -> WindowPool:

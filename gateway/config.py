@@ -176,15 +176,19 @@ class AdminSettings(Section):
     """Access to the admin API, which is only served with a token."""
 
     token: SecretStr | None = None
+    read_token: SecretStr | None = Field(None, description="lets into all that changes nothing, and into the console")
     enabled: bool = Field(True, description="false: no admin API, and no token needed to listen on any address")
     listen: Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")] | None = Field(
         None, description="host:port of its own for the admin API, which the other address then does not serve"
     )
 
     @model_validator(mode="after")
-    def _token_is_long(self) -> Self:
-        if self.token is not None and len(self.token.get_secret_value()) < 16:
-            raise ValueError("expected a token of 16 characters or more")
+    def _tokens_are_good(self) -> Self:
+        for token in (self.token, self.read_token):
+            if token is not None and len(token.get_secret_value()) < 16:
+                raise ValueError("expected a token of 16 characters or more")
+        if self.read_token is not None and self.token in (None, self.read_token):
+            raise ValueError("read_token: expected a token beside it, and another one")
         return self
 
 
@@ -207,6 +211,9 @@ class StoreSettings(Section):
         "on", description="off: only requests of callers with limits are written to the ledger"
     )
     retention_days: int = Field(90, ge=1, description="age at which ledger entries are forgotten")
+    receipts: int = Field(
+        5000, ge=0, le=1_000_000, description="latest requests of which more is kept than an entry; 0: none"
+    )
 
 
 class SpendingSettings(Section):

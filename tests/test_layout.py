@@ -13,6 +13,7 @@ WITHOUT_SOURCE = {
     "tests/gateway/windowing/test_window_properties.py": "what holds of any window, by generated conversations",
     "tests/gateway/windowing/test_shared_cases.py": "windows of real requests, where the machine has them",
     "tests/gateway/store/test_contract_ledger.py": "the part of the contract that is about the ledger",
+    "tests/gateway/store/test_contract_latest.py": "the part of it that is about the latest entries and receipts",
     "tests/gateway/store/test_interleaving.py": "operations in any order, on each store, beside a simple model",
 }
 # Each package with a map, and the packages below it whose modules that map names too.

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
-from gateway.api.operators import ErrorReply, guarded
+from gateway.api.operators import Access, ErrorReply, guarded
 from gateway.policies import KeyPolicy, Section, TeamPolicy
 from gateway.teams.known import Key, Source, Team
 from gateway.teams.roster import Roster
@@ -85,16 +85,16 @@ class Rotation(Section):
     grace_s: int = Field(0, ge=0, le=366 * 86400, description="seconds for which the old key goes on to work")
 
 
-def router(token: str | None) -> APIRouter:
-    """Return an empty router of the operators' API, for whoever has the token."""
-    bearer = HTTPBearer(auto_error=False, description="admin.token of the configuration")
+def router(access: Access) -> APIRouter:
+    """Return an empty router of the operators' API, for whom `access` lets in."""
+    bearer = HTTPBearer(auto_error=False, description="admin.token of the configuration; to look, admin.read_token")
     errors: dict[int | str, dict[str, object]] = {"4XX": {"model": ErrorReply}, "503": {"model": ErrorReply}}
-    return APIRouter(prefix=BASE, route_class=guarded(token), dependencies=[Depends(bearer)], responses=errors)
+    return APIRouter(prefix=BASE, route_class=guarded(access), dependencies=[Depends(bearer)], responses=errors)
 
 
-def routes(roster: Roster, token: str | None) -> APIRouter:
-    """Return the routes; without a token they only let in who calls on this machine."""
-    found = router(token)
+def routes(roster: Roster, access: Access) -> APIRouter:
+    """Return the routes, for whom `access` lets in."""
+    found = router(access)
     _add_teams(found, roster)
     _add_keys(found, roster)
     return found

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway.api.admin import router
+from gateway.api.operators import Access
 from gateway.budgets.correcting import correct
 from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
@@ -53,9 +54,9 @@ class Corrected(BaseModel):
     applied: bool
 
 
-def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, PriceBook]], token: str | None) -> APIRouter:
+def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, PriceBook]], access: Access) -> APIRouter:
     """Return the routes."""
-    found = router(token)
+    found = router(access)
 
     @found.get("/teams/{name}/budgets", summary="How far a team's limits are spent", tags=["budgets"])
     async def budgets(

@@ -2,6 +2,8 @@
 
 import hmac
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +32,28 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 # A proxy before the gateway adds one of these; whoever comes through it is not on this machine.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_READING = frozenset(("GET", "HEAD"))
+
+
+class Role(StrEnum):
+    """What somebody who was let in may do."""
+
+    ADMIN = "admin"
+    READER = "reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The tokens that let in, `reader` to all that changes nothing; without one, whoever calls on this machine."""
+
+    admin: str | None
+    reader: str | None = None
+
+    def role(self, sent: str) -> Role | None:
+        """Return whose token this is, None if nobody's."""
+        # Both are compared, so that the time tells nothing.
+        admin, reader = _same(sent, self.admin), _same(sent, self.reader)
+        return Role.ADMIN if admin else Role.READER if reader else None
 
 
 class ErrorBody(BaseModel):
@@ -53,8 +77,8 @@ class MethodNotAllowedError(GatewayError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
-def guarded(token: str | None) -> type[APIRoute]:
-    """Return the class of routes that only let in who sends the token; without one, who calls on this machine."""
+def guarded(access: Access) -> type[APIRoute]:
+    """Return the class of routes that only let in whom `access` does; `request.state.role` is their role."""
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Handler:
@@ -62,7 +86,7 @@ def guarded(token: str | None) -> type[APIRoute]:
 
             async def handle(request: Request) -> Response:
                 # Before anything of the request is read, as a dependency of the route would not be.
-                _let_in(request, token)
+                request.state.role = _let_in(request, access)
                 return await handler(request)
 
             return handle
@@ -70,14 +94,21 @@ def guarded(token: str | None) -> type[APIRoute]:
     return Guarded
 
 
-def _let_in(request: Request, token: str | None) -> None:
-    if token is None:
+def _same(sent: str, token: str | None) -> bool:
+    return token is not None and hmac.compare_digest(sent.encode(), token.encode())
+
+
+def _let_in(request: Request, access: Access) -> Role:
+    if access.admin is None:
         _let_in_from_here(request)
-        return
+        return Role.ADMIN
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
-    good = hmac.compare_digest(sent.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not good:
+    role = access.role(sent.strip())
+    if scheme.lower() != "bearer" or role is None:
         raise AuthenticationError("The admin token is missing or wrong: send it as `Authorization: Bearer TOKEN`.")
+    if role is Role.READER and request.method not in _READING:
+        raise NotAllowedError("This token may look at everything but change nothing; that takes admin.token.")
+    return role
 
 
 def _let_in_from_here(request: Request) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from gateway.api.admin import router
+from gateway.api.operators import Access
 from gateway.config import SUPERVISED_VARIABLE
 from gateway.errors import InvalidRequestError
 from gateway.yaml_source import ConfigError
@@ -19,9 +20,9 @@ class Reloaded(BaseModel):
     reloaded: bool = True
 
 
-def routes(reload: Callable[[], Awaitable[None]], token: str | None) -> APIRouter:
+def routes(reload: Callable[[], Awaitable[None]], access: Access) -> APIRouter:
     """Return the routes; `reload` raises ConfigError where what held until now goes on."""
-    found = router(token)
+    found = router(access)
 
     @found.post("/reload", summary="Read the configuration again, on all workers", tags=["operation"])
     async def reload_all() -> Reloaded:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from gateway.api.admin import router
+from gateway.api.operators import Access
 from gateway.errors import InvalidRequestError
 from gateway.pricing import usd_of
 from gateway.reporting.gather import Scope, groups_of, tabled
@@ -100,9 +101,9 @@ _CSV: dict[int | str, dict[str, object]] = {
 }
 
 
-def routes(store: Store, token: str | None, clock: Callable[[], float] = time.time) -> APIRouter:
-    """Return the routes, for whoever has the token; without one they only let in who calls on this machine."""
-    found = router(token)
+def routes(store: Store, access: Access, clock: Callable[[], float] = time.time) -> APIRouter:
+    """Return the routes, for whom `access` lets in."""
+    found = router(access)
 
     @found.get("/usage", summary="Sums over the ledger", tags=["usage"], responses=_CSV)
     async def usage(

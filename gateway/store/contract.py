@@ -13,6 +13,8 @@ from typing import Protocol
 import msgspec
 
 from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.queries import Page, Place, Query
+from gateway.store.receipts import Receipt
 
 
 class StoreUnavailableError(Exception):
@@ -142,6 +144,18 @@ class Store(Protocol):
 
     async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
         """Return the sums over the ledger's entries of that time, unsettled ones too, by groups, in their order."""
+
+    async def latest(self, query: Query, before: Place | None, limit: int) -> Page:
+        """Return the ledger's latest entries that the query asks for, unsettled ones too, before that place."""
+
+    async def find(self, id_: str, span: Span) -> Entry | None:
+        """Return the entry of that id and time, of whichever team; None if there is none."""
+
+    async def keep(self, receipts: Sequence[Receipt], most: int) -> None:
+        """Write receipts, all of which the latest `most` are kept; one of the same team and id is replaced."""
+
+    async def receipt(self, team: str, id_: str) -> Receipt | None:
+        """Return a request's receipt; None where it has none, or has it no more."""
 
     async def prune(self, before: float) -> int:
         """Forget the ledger's settled entries, and counters whose `until` is before; return how many entries."""

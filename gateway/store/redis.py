@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 
+from gateway.store import redis_receipts
 from gateway.store.breaker import Breaker
 from gateway.store.contract import (
     Granted,
@@ -24,10 +25,12 @@ from gateway.store.contract import (
     StoreUnavailableError,
 )
 from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.queries import Page, Place, Query, place
+from gateway.store.receipts import Receipt, packed
 from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
 from gateway.store.redis_line import Line, pool_of
-from gateway.store.redis_records import lapsed_of, place, reserved, reserving, settled, settling
+from gateway.store.redis_records import lapsed_of, reserved, reserving, settled, settling
 from gateway.store.redis_scripts import Command, scripts
 
 _REPORT_S = 10.0  # for each page of a report, and in pruning
@@ -142,6 +145,23 @@ class RedisStore:
     async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
         """Return the sums over the entries of that time."""
         return await self._opened.reporting.usage(span, groups, team)
+
+    async def latest(self, query: Query, before: Place | None, limit: int) -> Page:
+        """Return the latest entries that the query asks for."""
+        return await self._opened.reporting.latest(query, before, limit)
+
+    async def find(self, id_: str, span: Span) -> Entry | None:
+        """Return the entry of that id and time."""
+        return await self._opened.reporting.find(id_, span)
+
+    async def keep(self, receipts: Sequence[Receipt], most: int) -> None:
+        """Write receipts, and forget all but the latest."""
+        rows = await asyncio.to_thread(lambda: [(own.team, own.id, packed(own)) for own in receipts])
+        await redis_receipts.keep(self._opened.reports, self._keys, rows, most)
+
+    async def receipt(self, team: str, id_: str) -> Receipt | None:
+        """Return a request's receipt."""
+        return await redis_receipts.receipt(self._opened.reports, self._keys, team, id_)
 
     async def prune(self, before: float) -> int:
         """Forget old entries and counters."""

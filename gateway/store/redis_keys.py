@@ -20,6 +20,7 @@ class Keys:
         self.teams = f"{prefix}:teams"
         self.alive = f"{prefix}:alive"
         self.version = f"{prefix}:{{documents}}:version"
+        self.receipts = (f"{prefix}:{{receipts}}:kept", f"{prefix}:{{receipts}}:order")
 
     def documents(self, kind: Kind) -> str:
         """Return the key of all documents of the kind."""

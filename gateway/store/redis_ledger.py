@@ -1,22 +1,26 @@
 """The ledger in Redis, read in pages: a hash of entries for each team and hour, and one of a team's unsettled ones."""
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.queries import Page, Place, Query, place
 from gateway.store.redis_batch import Reply
 from gateway.store.redis_keys import Keys, bounds, hour_of
 from gateway.store.redis_line import Line
-from gateway.store.redis_records import entry_of, lapsed_of, place
+from gateway.store.redis_records import entry_of, lapsed_of
 from gateway.store.redis_scripts import Command, scripts
 from gateway.store.sums import Sums
 
 _WIDTH = 8  # hashes read at once
 _PAGE = 250  # about how many entries of each
 _TOGETHER = 64  # teams asked about in one round trip
+_ASKED = 512  # hashes asked for one field in one round trip
 _STEP = 1000  # counters forgotten in one script
+_LOOKED_AT = 50_000  # entries for a page of the latest; an hour that was begun is read to its end
 
 Row = tuple[str, bytes, bytes]  # key, field, value
 
@@ -62,6 +66,42 @@ class Ledger:
             lapsed = await asyncio.to_thread(_add, sums, rows, span, lapsed)
         sums.add(lapsed)
         return await asyncio.to_thread(sums.usages)
+
+    async def latest(self, query: Query, before: Place | None, limit: int) -> Page:
+        """Return the latest entries that the query asks for, an hour at a time, newest first."""
+        until = query.until if before is None else min(query.until, math.nextafter(before.time, math.inf))
+        span = Span(query.since, until)
+        lapsed = await self._lapsed(span, query.team)
+        hours = await self._hours(span, query.team)
+        found: list[Entry] = []
+        looked_at = 0
+        for hour in sorted({*hours, *lapsed}, reverse=True):
+            if looked_at >= _LOOKED_AT:
+                return Page(tuple(found), Place(bounds(hour)[1], "", ""))
+            rows = [row async for page in walk(self.line, hours.get(hour, [])) for row in page]
+            looked_at += len(rows)
+            found += await asyncio.to_thread(_wanted, rows, span, lapsed.get(hour, []), query, before)
+            if len(found) >= limit:
+                return Page(tuple(found[:limit]), place(found[limit - 1]))
+        return Page(tuple(found), None)
+
+    async def find(self, id_: str, span: Span) -> Entry | None:
+        """Return the entry of that id and time."""
+        keys = [key for keys in (await self._hours(span, None)).values() for key in keys]
+        async for stored in self._each(keys, id_):
+            if span.since <= (entry := entry_of(stored)).time < span.until:
+                return entry
+        async for stored in self._each([self.keys.unsettled(team) for team in await self.teams()], id_):
+            if span.since <= (entry := lapsed_of(stored)).time < span.until:
+                return entry
+        return None
+
+    async def _each(self, keys: Sequence[str], field: str) -> AsyncIterator[bytes]:
+        """Yield the field's value of each hash that has it."""
+        for start in range(0, len(keys), _ASKED):
+            for stored in await self.line.ask([("HGET", key, field) for key in keys[start : start + _ASKED]]):
+                if stored is not None:
+                    yield stored
 
     async def prune(self, before: float) -> int:
         """Forget settled entries and counters; return how many entries."""
@@ -169,6 +209,14 @@ def _in_order(rows: Sequence[Row], span: Span, lapsed: Sequence[Entry]) -> list[
     """Return the entries in the ledger's order; of one that is in both, the settled one."""
     found = {(entry.team, entry.id): entry for entry in (*lapsed, *_within(rows, span))}
     return sorted(found.values(), key=place)
+
+
+def _wanted(
+    rows: Sequence[Row], span: Span, lapsed: Sequence[Entry], query: Query, before: Place | None
+) -> list[Entry]:
+    """Return the entries that are asked for, newest first."""
+    entries = reversed(_in_order(rows, span, lapsed))
+    return [entry for entry in entries if query.wants(entry) and (before is None or place(entry) < before)]
 
 
 def _older(rows: Sequence[Row], before: float) -> list[bytes]:

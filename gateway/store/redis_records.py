@@ -78,8 +78,3 @@ def lapsed_of(stored: bytes) -> Entry:
     """Return the entry of a reservation that expired."""
     holds = int.from_bytes(stored[:_SIZE], "big")
     return msgspec.structs.replace(_entry.decode(stored[_SIZE + holds :]), state=State.UNSETTLED)
-
-
-def place(entry: Entry) -> tuple[float, str, str]:
-    """Return the entry's place in the ledger's order."""
-    return entry.time, entry.team, entry.id

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway.store import sqlite_ledger
+from gateway.store import sqlite_ledger, sqlite_receipts
 from gateway.store.contract import (
     Granted,
     Kind,
@@ -24,6 +24,8 @@ from gateway.store.contract import (
     StoreUnavailableError,
 )
 from gateway.store.entries import Entry, Group, Span, Usages
+from gateway.store.queries import Page, Place, Query, place
+from gateway.store.receipts import Receipt, packed
 from gateway.store.sqlite_batch import STEP
 from gateway.store.sqlite_memory import Key
 from gateway.store.sqlite_schema import make
@@ -105,7 +107,7 @@ class SqliteStore:
         """Yield the entries of that time, a page at a time."""
         page: tuple[Entry, ...] = ()
         while True:
-            after = sqlite_ledger.place(page[-1]) if page else None
+            after = place(page[-1]) if page else None
             page = await self._opened.reporter.get(partial(sqlite_ledger.page, span=span, team=team, after=after))
             for entry in page:
                 yield entry
@@ -115,6 +117,23 @@ class SqliteStore:
     async def usage(self, span: Span, groups: Sequence[Group], team: str | None = None) -> tuple[Usages, ...]:
         """Return the sums over the entries of that time."""
         return await self._opened.reporter.get(partial(sqlite_ledger.usage, span=span, groups=groups, team=team))
+
+    async def latest(self, query: Query, before: Place | None, limit: int) -> Page:
+        """Return the latest entries that the query asks for."""
+        return await self._opened.reporter.get(partial(sqlite_ledger.latest, query=query, before=before, limit=limit))
+
+    async def find(self, id_: str, span: Span) -> Entry | None:
+        """Return the entry of that id and time."""
+        return await self._opened.reporter.get(partial(sqlite_ledger.find, id_=id_, span=span))
+
+    async def keep(self, receipts: Sequence[Receipt], most: int) -> None:
+        """Write receipts, and forget all but the latest."""
+        rows = await asyncio.to_thread(lambda: [(own.team, own.id, packed(own)) for own in receipts])
+        await self._opened.writer.do(lambda batch: batch.keep(rows, most))
+
+    async def receipt(self, team: str, id_: str) -> Receipt | None:
+        """Return a request's receipt."""
+        return await self._opened.reader.get(partial(sqlite_receipts.receipt, team=team, id_=id_))
 
     async def prune(self, before: float) -> int:
         """Forget old entries and counters, a step at a time."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.store import sqlite_receipts
 from gateway.store.contract import (
     Charge,
     Granted,
@@ -165,6 +166,10 @@ class Batch:
         if document is not None:
             self._db.execute("INSERT INTO documents (kind, name, document) VALUES (?, ?, ?)", (kind, name, document))
         self._db.execute("UPDATE version SET number = number + 1")
+
+    def keep(self, receipts: Sequence[sqlite_receipts.Row], most: int) -> None:
+        """Write receipts, and forget all but the latest."""
+        sqlite_receipts.keep(self._db, receipts, most)
 
     def write(self) -> None:
         """Write what has changed, and forget what was read."""

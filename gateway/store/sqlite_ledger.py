@@ -1,15 +1,16 @@
 """The ledger in SQLite: entries as rows, spans of them, sums over them."""
 
 import sqlite3
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from gateway.store.entries import Entry, Group, Span, State, Usages
+from gateway.store.queries import Page, Place, Query, folded, place
 
 FIELDS = Entry.__struct_fields__
 PAGE = 500  # entries read at once
+LOOKED_AT = 200_000  # entries for a page of the latest
 _COLUMNS = ", ".join(FIELDS)
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(tuple[object, ...]).decode
@@ -42,14 +43,6 @@ _SUMS = {
 }
 
 
-class Place(NamedTuple):
-    """Where an entry is in the ledger's order."""
-
-    time: float
-    team: str
-    id: str
-
-
 def pack(entry: Entry) -> bytes:
     """Return the entry's values in few bytes."""
     return _ENCODE(msgspec.structs.astuple(entry))
@@ -69,9 +62,41 @@ def page(db: sqlite3.Connection, span: Span, team: str | None, after: Place | No
     return tuple(_entry(row) for row in db.execute(query, values))
 
 
-def place(entry: Entry) -> Place:
-    """Return the entry's place in the ledger's order."""
-    return Place(entry.time, entry.team, entry.id)
+def latest(db: sqlite3.Connection, query: Query, before: Place | None, limit: int) -> Page:
+    """Return the latest entries that the query asks for; LOOKED_AT of them are looked at, at most."""
+    where, values = _within(Span(query.since, query.until), query.team)
+    if before is not None:
+        where, values = f"{where} AND time <= ? AND (time, team, id) < (?, ?, ?)", [*values, before.time, *before]
+    scope = f"FROM ledger WHERE {where} ORDER BY time DESC, team DESC, id DESC"
+    conditions = list(_conditions(query))
+    wanted = " AND ".join(text for text, _ in conditions) or "1"
+    looked = f"SELECT {_COLUMNS} {scope} LIMIT {LOOKED_AT}"
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM ({looked}) WHERE {wanted} LIMIT ?",  # noqa: S608 - of our own words
+        [*values, *(value for _, own in conditions for value in own), limit],
+    )
+    found = tuple(map(_entry, rows))
+    if len(found) == limit:
+        return Page(found, place(found[-1]))
+    last = db.execute(f"SELECT time, team, id {scope} LIMIT 1 OFFSET {LOOKED_AT - 1}", values).fetchone()
+    return Page(found, Place(*last) if last else None)
+
+
+def _conditions(query: Query) -> Iterator[tuple[str, Sequence[object]]]:
+    for name, value in query.values:
+        yield f"{name} = ?", [value]
+    if query.status is not None:
+        yield "status BETWEEN ? AND ?", query.status
+    if query.text:
+        named = " OR ".join(f"instr(lower({name}), ?)" for name in ("user", "model"))
+        yield f"(substr(id, 1, ?) = ? OR {named})", [len(query.text), query.text, *[folded(query.text)] * 2]
+
+
+def find(db: sqlite3.Connection, id_: str, span: Span) -> Entry | None:
+    """Return the entry of that id and time."""
+    query = f"SELECT {_COLUMNS} FROM ledger WHERE time >= ? AND time < ? AND id = ? LIMIT 1"  # noqa: S608 - of our own words
+    row = db.execute(query, (span.since, span.until, id_)).fetchone()
+    return _entry(row) if row else None
 
 
 def unsettled(db: sqlite3.Connection, team: str | None) -> tuple[Entry, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.store import sqlite_receipts
 from gateway.store.contract import StoreUnavailableError
 
 VERSION = 1
@@ -115,12 +116,18 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         if _check(db, path) == 0:
-            for statement in filter(str.strip, _TABLES.split(";")):
-                db.execute(statement)
+            _execute(db, _TABLES)
             db.execute(f"PRAGMA user_version = {VERSION}")
+        _execute(db, sqlite_receipts.TABLES)
         db.execute("COMMIT")
     finally:
         roll_back(db)
+
+
+def _execute(db: sqlite3.Connection, statements: str) -> None:
+    """Execute them within the transaction, which executescript() would end."""
+    for statement in filter(str.strip, statements.split(";")):
+        db.execute(statement)
 
 
 def _check(db: sqlite3.Connection, path: Path) -> int:

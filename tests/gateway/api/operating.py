@@ -6,11 +6,16 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from gateway.api import admin, operators
+from gateway.api.operators import Access
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.teams.rosters import Replica, UnsteadyStore
 
 TOKEN = "an-admin-token-of-some-length"
+READ_TOKEN = "a-token-of-somebody-who-looks"
+ACCESS = Access(TOKEN, READ_TOKEN)
+OPEN = Access(None)
 BEARER = (b"authorization", f"Bearer {TOKEN}".encode())
+READER = (b"authorization", f"Bearer {READ_TOKEN}".encode())
 HERE = (b"host", b"127.0.0.1:8080")
 
 
@@ -26,9 +31,9 @@ def app_of(*routers: APIRouter) -> FastAPI:
 class Operator:
     """Somebody with the admin token before a gateway with these teams in its configuration."""
 
-    def __init__(self, store: UnsteadyStore, token: str | None = TOKEN, **teams: Any) -> None:
+    def __init__(self, store: UnsteadyStore, access: Access = ACCESS, **teams: Any) -> None:
         self.gateway = Replica(store, **teams)
-        self.app = app_of(admin.routes(self.gateway.roster, token))
+        self.app = app_of(admin.routes(self.gateway.roster, access))
 
     async def send(self, method: str, path: str, body: object = None) -> Call:
         """Send the request with the token."""

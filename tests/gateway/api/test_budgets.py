@@ -10,7 +10,7 @@ from gateway.api import budgets
 from gateway.store.contract import Reservation
 from gateway.store.entries import State
 from gateway.teams.roster import Roster
-from tests.gateway.api.operating import BEARER, HERE, TOKEN, app_of
+from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.budgets.desks import PRICES, Desk, caller, desk, settings
 
@@ -28,7 +28,7 @@ class Office:
     def __init__(self, at: Desk) -> None:
         self.at = at
         roster = Roster(settings(teams={"acme": POLICY, "free": {}}), at.store)
-        self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, TOKEN))
+        self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, ACCESS))
 
     async def get(self, path: str, *headers: tuple[bytes, bytes]) -> Call:
         return await Call("GET", f"/admin/v1{path}", b"", HERE, *(headers or (BEARER,))).to(self.app)

@@ -4,8 +4,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 
-from gateway.api.operators import guarded
-from tests.gateway.api.operating import BEARER, HERE, TOKEN, Operator, app_of
+from gateway.api.operators import Access, Role, guarded
+from tests.gateway.api.operating import BEARER, HERE, OPEN, READ_TOKEN, READER, TOKEN, Operator, app_of
 from tests.gateway.asgi import Call
 from tests.gateway.teams.rosters import UnsteadyStore
 
@@ -64,7 +64,7 @@ async def test_the_token_lets_in_from_anywhere(store: UnsteadyStore) -> None:
     ],
 )
 async def test_without_a_token_this_machine_is_let_in(store: UnsteadyStore, headers: list[Header]) -> None:
-    assert (await Operator(store, token=None).call("GET", "/teams", b"", *headers)).status == 200
+    assert (await Operator(store, OPEN).call("GET", "/teams", b"", *headers)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_without_a_token_this_machine_is_let_in(store: UnsteadyStore, head
 async def test_without_a_token_proxies_and_other_sites_pages_are_kept_out(
     store: UnsteadyStore, headers: list[Header]
 ) -> None:
-    assert error_of(await Operator(store, token=None).call("GET", "/teams", b"", *headers)) == (
+    assert error_of(await Operator(store, OPEN).call("GET", "/teams", b"", *headers)) == (
         403,
         "not_allowed",
         None,
@@ -120,6 +120,37 @@ async def test_every_error_has_openais_shape(
     assert error_of(await Operator(store, acme={}).send(method, path, body)) == error
 
 
+@pytest.mark.parametrize("path", ["/teams", "/keys", "/teams/acme", "/teams/acme/keys"])
+async def test_the_token_of_a_reader_lets_look(store: UnsteadyStore, path: str) -> None:
+    assert (await Operator(store, acme={}).call("GET", path, b"", READER)).status == 200
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/teams"),
+        ("PUT", "/teams/acme"),
+        ("DELETE", "/teams/acme"),
+        ("POST", "/teams/acme/keys"),
+        ("POST", "/keys/key_1/rotate"),
+        ("DELETE", "/keys/key_1"),
+    ],
+)
+async def test_the_token_of_a_reader_lets_change_nothing(store: UnsteadyStore, method: str, path: str) -> None:
+    operator = Operator(store, acme={})
+    reply = await operator.call(method, path, b"{}", READER)
+    assert error_of(reply) == (403, "not_allowed", None)
+    assert "change nothing" in reply.json()["error"]["message"]
+    assert READ_TOKEN not in reply.body.decode()
+    assert [team["name"] for team in (await operator.send("GET", "/teams")).json()["data"]] == ["acme"]
+
+
+def test_roles_go_by_the_token() -> None:
+    access = Access(TOKEN, READ_TOKEN)
+    assert [access.role(sent) for sent in (TOKEN, READ_TOKEN, "", "x")] == [Role.ADMIN, Role.READER, None, None]
+    assert Access(TOKEN).role("") is None
+
+
 @pytest.mark.parametrize("path", ["/teams", "/keys", "/teams/acme/keys"])
 async def test_while_the_store_is_away_so_is_the_api(store: UnsteadyStore, path: str) -> None:
     operator = Operator(store, acme={})
@@ -132,7 +163,7 @@ async def test_while_the_store_is_away_so_is_the_api(store: UnsteadyStore, path:
 
 
 async def test_a_fault_is_answered_without_a_word_of_it() -> None:
-    router = APIRouter(route_class=guarded(None))
+    router = APIRouter(route_class=guarded(OPEN))
 
     @router.get("/fault")
     async def fault() -> None:

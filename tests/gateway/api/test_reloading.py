@@ -6,7 +6,7 @@ import pytest
 from gateway.api import reloading
 from gateway.config import SUPERVISED_VARIABLE
 from gateway.yaml_source import ConfigError
-from tests.gateway.api.operating import BEARER, HERE, TOKEN, app_of
+from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import Call
 
 
@@ -16,7 +16,7 @@ class Office:
     def __init__(self, mistake: str = "") -> None:
         self.reloads = 0
         self._mistake = mistake
-        self.app = app_of(reloading.routes(self._reload, TOKEN))
+        self.app = app_of(reloading.routes(self._reload, ACCESS))
 
     async def _reload(self) -> None:
         if self._mistake:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gateway.api import usage
 from gateway.store.contract import Store
-from tests.gateway.api.operating import BEARER, HERE, TOKEN, app_of
+from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import Call
 from tests.gateway.reporting.ledgers import DAY_S, DAYS, START, TEAMS, day_of, entries, fill, lapsed, opened
 
@@ -27,7 +27,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def get(store: Store, path: str, *headers: tuple[bytes, bytes], **query: str) -> Call:
-    app = app_of(usage.routes(store, TOKEN, lambda: START + DAYS * DAY_S))
+    app = app_of(usage.routes(store, ACCESS, lambda: START + DAYS * DAY_S))
     return await Call("GET", f"{path}?{urlencode(query)}", b"", HERE, *headers).to(app)
 
 

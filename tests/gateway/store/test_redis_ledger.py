@@ -6,8 +6,10 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.store import redis_ledger
 from gateway.store.breaker import Breaker
 from gateway.store.entries import Group, Span, State
+from gateway.store.queries import Query
 from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
 from gateway.store.redis_line import Line, pool_of
@@ -111,3 +113,19 @@ async def test_an_entry_of_an_hour_that_was_dropped_is_found(ledger: Ledger) -> 
     await ledger.prune(NOW + HOUR)
     await settle(ledger, "r2")
     assert [each.id async for each in ledger.entries(ALWAYS, None)] == ["r2"]
+
+
+async def test_the_latest_are_read_hour_by_hour_and_no_further_than_needed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_ledger, "_LOOKED_AT", 4)
+    for number in range(12):
+        await settle(ledger, f"r{number:02}", time=NOW + number * HOUR / 2)
+    asked = Query(NOW, NOW + 12 * HOUR, text="r01")
+    first = await ledger.latest(asked, None, 5)
+    assert (first.entries, first.then is None) == ((), False)
+    pages = [first]
+    while pages[-1].then is not None:
+        pages.append(await ledger.latest(asked, pages[-1].then, 5))
+    assert [entry.id for page in pages for entry in page.entries] == ["r01"]
+    assert 3 <= len(pages) <= 5  # of the six or seven hours

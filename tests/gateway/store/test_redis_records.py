@@ -10,7 +10,6 @@ from gateway.store.redis_records import (
     entry_of,
     heads,
     lapsed_of,
-    place,
     reserved,
     reserving,
     settled,
@@ -52,10 +51,3 @@ def test_answers_are_told_apart() -> None:
     assert settled(made, [1, 10, 11, 1, 2, 3, 4]) == Settled(True, (10, 11), standings)
     assert settled(made, [0]) == Settled(False, (), ())
     assert answers(msgspec.msgpack.encode([[0], [1, 2]])) == [[0], [1, 2]]
-
-
-def test_the_ledger_s_order_is_by_time_then_team_then_id() -> None:
-    made = [entry("b", team="x"), entry("a", team="x"), entry("z", team="a"), entry("z", time=NOW - 1)]
-    assert [(each.team, each.id) for each in sorted(made, key=place)] == [
-        ("acme", "z"), ("a", "z"), ("x", "a"), ("x", "b"),
-    ]  # fmt: skip

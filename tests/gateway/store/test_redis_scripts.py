@@ -32,5 +32,6 @@ def test_scripts_about_a_team_begin_with_what_they_share() -> None:
 
 
 def test_every_file_is_used() -> None:
-    texts = [scripts().operations.text, scripts().expire.text, scripts().forget.text, scripts().put.text]
+    all_ = (scripts().operations, scripts().expire, scripts().forget, scripts().put, scripts().keep)
+    texts = [script.text for script in all_]
     assert [path.name for path in FOLDER.glob("*.lua") if not any(path.read_text() in text for text in texts)] == []

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.store import sqlite_ledger
 from gateway.store.entries import Entry, Span, State
-from gateway.store.sqlite_ledger import FIELDS, PAGE, pack, page, place, unpack
+from gateway.store.queries import Place, Query, place
+from gateway.store.sqlite_ledger import FIELDS, PAGE, find, latest, pack, page, unpack
 from gateway.store.sqlite_schema import connect, make
 from tests.gateway.store.cases import NOW, TEAM, entry
 
@@ -70,3 +72,34 @@ def test_no_query_reads_the_whole_ledger_or_sorts_it(db: sqlite3.Connection, whe
     plan = " ".join(str(row[3]) for row in db.execute(query))
     assert index in plan
     assert "USE TEMP B-TREE FOR ORDER BY" not in plan
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        ("time >= 1 AND time < 2", "PRIMARY KEY"),
+        ("time >= 1 AND time < 2 AND team = 'a'", "ledger_time"),
+        ("time >= 1 AND time < 2 AND time <= 1 AND (time, team, id) < (1, 'a', 'b')", "PRIMARY KEY"),
+        ("time >= 1 AND time < 2 AND id = 'b'", "PRIMARY KEY"),
+    ],
+)
+def test_nothing_is_sorted_for_the_latest(db: sqlite3.Connection, where: str, index: str) -> None:
+    order = "ORDER BY time DESC, team DESC, id DESC LIMIT 9"
+    query = f"EXPLAIN QUERY PLAN SELECT * FROM (SELECT * FROM ledger WHERE {where} {order}) WHERE user = 'u'"  # noqa: S608
+    plan = " ".join(str(row[3]) for row in db.execute(query))
+    assert index in plan
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan
+
+
+def test_a_page_says_where_its_search_came_to_an_end(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_ledger, "LOOKED_AT", 10)
+    _write(db, [entry(f"r{number:04}", user="ann" if number in (3, 17) else "") for number in range(25)])
+    asked, before = Query(NOW, NOW + 1, user="ann"), None
+    pages: list[list[str]] = []
+    while not pages or before is not None:
+        found = latest(db, asked, before, 5)
+        pages.append([made.id for made in found.entries])
+        before = found.then
+    assert pages == [["r0017"], [], ["r0003"]]
+    assert latest(db, asked, Place(NOW, TEAM, "r0003"), 5).entries == ()
+    assert find(db, "r0003", Span(NOW, NOW + 1)) == entry("r0003", user="ann")

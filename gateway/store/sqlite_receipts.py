@@ -1,0 +1,28 @@
+"""Receipts in SQLite: the latest ones, by a number that grows."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from gateway.store.receipts import Receipt, unpacked
+
+# Made where it is not there: a file of a release that had no receipts gets it, and such a release passes it over.
+TABLES = """
+CREATE TABLE IF NOT EXISTS receipts (
+    number INTEGER PRIMARY KEY, team TEXT NOT NULL, id TEXT NOT NULL, receipt BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS receipts_id ON receipts (team, id);
+"""
+
+Row = tuple[str, str, bytes]  # team, id, receipt
+
+
+def keep(db: sqlite3.Connection, rows: Sequence[Row], most: int) -> None:
+    """Write receipts, and forget all but the latest `most`."""
+    db.executemany("INSERT OR REPLACE INTO receipts (team, id, receipt) VALUES (?, ?, ?)", rows)
+    db.execute("DELETE FROM receipts WHERE number <= (SELECT max(number) FROM receipts) - ?", (most,))
+
+
+def receipt(db: sqlite3.Connection, team: str, id_: str) -> Receipt | None:
+    """Return the request's receipt."""
+    row = db.execute("SELECT receipt FROM receipts WHERE team = ? AND id = ?", (team, id_)).fetchone()
+    return unpacked(row[0]) if row else None
