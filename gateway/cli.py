@@ -1,4 +1,4 @@
-"""The command line: serve, teams, keys, report, config check, config schema, trim."""
+"""The command line: serve, doctor, check, teams, keys, report, config check, config schema, trim."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ import typer
 
 from gateway import admin_cli, report_cli, stores
 from gateway.config import DRAIN_VARIABLE, Settings, is_loopback
+from gateway.diagnosis import commands as diagnosis
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, fail, load_or_exit
 
@@ -23,6 +24,8 @@ main.add_typer(config, name="config")
 main.add_typer(admin_cli.teams, name="teams")
 main.add_typer(admin_cli.keys, name="keys")
 main.command()(report_cli.report)
+main.command()(diagnosis.doctor)
+main.command()(diagnosis.check)
 
 
 @main.command()
@@ -58,7 +61,7 @@ def serve(
 
 
 @config.command("check")
-def check(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
+def check_config(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
     """Say whether the file can be used, and name every mistake in it."""
     settings = load_or_exit(file)
     typer.echo(

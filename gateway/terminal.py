@@ -1,7 +1,8 @@
 """What the commands have in common: the configuration's option, mistakes in one line, tables."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -49,6 +50,18 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(_printable(cell)) for cell in row))
     Console(highlight=False).print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show on the terminal that work goes on, and what was done last; nothing where errors go to a file."""
+    from rich.console import Console  # noqa: PLC0415 - only commands that take their time load it
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed} done, the last: {task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("none yet", total=None)
+        yield lambda name: shown.update(task, advance=1, description=name)
 
 
 def _printable(text: str) -> str:

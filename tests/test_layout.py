@@ -20,6 +20,7 @@ WITHOUT_SOURCE = {
 MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
+    "gateway/diagnosis": (),
     "gateway/console": (),
     "gateway/http1": (),
     "gateway/reporting": (),

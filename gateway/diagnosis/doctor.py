@@ -1,0 +1,164 @@
+"""One look at everything that a gateway needs."""
+
+import asyncio
+import resource
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway import stores
+from gateway.config import Settings, UpstreamSettings
+from gateway.diagnosis.finding import Finding, Level
+from gateway.errors import GatewayError
+from gateway.pricing import PriceBook
+from gateway.store.contract import StoreUnavailableError
+from gateway.upstreams.candidates import ANY_MODEL, Candidates
+from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
+from gateway.windowing.rehearsal import rehearsed
+
+_LARGEST_LIST = 1 << 22
+_PATIENCE_S = 15.0
+_FEW_FILES = 4096
+_LITTLE_DISK = 1 << 30
+
+
+class _Listed(msgspec.Struct):
+    id: str = ""
+
+
+class _Models(msgspec.Struct):
+    data: list[_Listed] = []
+
+
+async def examine(settings: Settings, config: Path | None) -> AsyncIterator[Finding]:
+    """Yield what is found, one after the other; a configuration that can't be read never gets here."""
+    yield Finding("configuration", Level.OK, f"{len(settings.upstreams)} upstream(s), {len(settings.models)} model(s)")
+    for finding in _admin(settings):
+        yield finding
+    yield await _store(settings, config)
+    served: dict[str, frozenset[str]] = {}
+    for name, upstream in settings.upstreams.items():
+        finding, served[name] = await _upstream(name, upstream)
+        yield finding
+    for finding in _models(settings, served):
+        yield finding
+    yield await _embedding(settings)
+    for finding in _machine(settings, config):
+        yield finding
+
+
+def _admin(settings: Settings) -> Iterator[Finding]:
+    if settings.admin.enabled and settings.admin.token is None:
+        advice = "set admin.token before listening on an address that others reach"
+        yield Finding("admin API", Level.WARNING, "without a token: this machine alone may use it", advice)
+    if not settings.teams:
+        advice = "`context-gateway teams add NAME`, then `keys add NAME`"
+        yield Finding("teams", Level.WARNING, "none in the configuration: without any, no key is needed", advice)
+
+
+async def _store(settings: Settings, config: Path | None) -> Finding:
+    kind = "Redis or Valkey" if settings.redis else "SQLite"
+    try:
+        async with stores.opened(settings, config) as store:
+            await store.version()
+    except StoreUnavailableError as error:
+        advice = "start it, or correct redis.url" if settings.redis else "store.path names another place"
+        return Finding("store", Level.ERROR, f"{kind} can't be used: {error}", advice)
+    where = "" if settings.redis else f" at {settings.store.path or stores.default_path(config)}"
+    return Finding("store", Level.OK, f"{kind}{where}")
+
+
+async def _upstream(name: str, settings: UpstreamSettings) -> tuple[Finding, frozenset[str]]:
+    """Ask the upstream for its models; return what came of it, and their names."""
+    what = f"upstream {name}"
+    try:
+        async with asyncio.timeout(_PATIENCE_S), Upstream(name, settings) as upstream:
+            reply = await upstream.send(UpstreamRequest("GET", "/models", list(upstream.own_headers), None))
+            found = await reply.glimpse(_LARGEST_LIST)
+            reply.close()
+    except TimeoutError:
+        return Finding(
+            what, Level.ERROR, f"no answer in {_PATIENCE_S:g} s", "is it up, and reachable from here?"
+        ), frozenset()
+    except OSError as error:
+        return Finding(what, Level.ERROR, str(error), "correct its ca_file"), frozenset()
+    except GatewayError as error:
+        return Finding(what, Level.ERROR, str(error), "is base_url right, and the server up?"), frozenset()
+    return _answered(what, settings, reply, found)
+
+
+def _answered(
+    what: str, settings: UpstreamSettings, reply: UpstreamReply, found: bytes
+) -> tuple[Finding, frozenset[str]]:
+    if reply.status in (401, 403):
+        level = Level.ERROR if settings.api_key else Level.OK
+        advice = "correct its api_key" if settings.api_key else ""
+        said = "it refuses the key" if settings.api_key else "reached; callers bring their own keys"
+        return Finding(what, level, said, advice), frozenset()
+    if reply.status != 200:
+        advice = "base_url goes up to and with /v1; some servers have no list of models, which does no harm"
+        return Finding(what, Level.WARNING, f"GET /models answers {reply.status}", advice), frozenset()
+    names = _names(found)
+    return Finding(what, Level.OK, f"{len(names)} model(s)"), names
+
+
+def _names(found: bytes) -> frozenset[str]:
+    try:
+        return frozenset(model.id for model in msgspec.json.decode(found, type=_Models).data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return frozenset()
+
+
+def _models(settings: Settings, served: dict[str, frozenset[str]]) -> Iterator[Finding]:
+    candidates = Candidates(settings)
+    own = {name: found.price for name, found in settings.models.items() if found.price}
+    for model in settings.models:
+        if model == ANY_MODEL:
+            continue
+        for candidate in candidates.of(model).all:
+            asked = candidate.model or model
+            yield from _model(model, asked, candidate.upstream, served[candidate.upstream])
+            if PriceBook(settings.upstreams[candidate.upstream].base_url, own).canonical(asked) is None:
+                said = f"nobody knows the price of {asked}: no cost or saving is shown, budgets in USD refuse it"
+                yield Finding(
+                    f"model {model}", Level.WARNING, said, f"models.{asked}.price: {{input: ..., output: ...}}"
+                )
+
+
+def _model(model: str, asked: str, upstream: str, listed: frozenset[str]) -> Iterator[Finding]:
+    if listed and asked not in listed:
+        said = f"the upstream {upstream} does not list {asked}"
+        yield Finding(f"model {model}", Level.WARNING, said, "another name, or another upstream?")
+    else:
+        yield Finding(f"model {model}", Level.OK, f"{asked} by {upstream}")
+
+
+async def _embedding(settings: Settings) -> Finding:
+    wanted = settings.windowing
+    if wanted.mode == "off":
+        return Finding("embedding model", Level.OK, "not needed: windowing is off")
+    try:
+        await asyncio.to_thread(rehearsed, wanted.embedding_model, None)
+    except Exception as error:  # noqa: BLE001 - whatever the model's library raises is what the operator is told
+        said = (
+            f"{wanted.embedding_model} can't be loaded: {str(error).strip().splitlines()[:1] or [type(error).__name__]}"
+        )
+        advice = "oversized prompts are forwarded whole until windowing.embedding_model names one that can be loaded"
+        return Finding("embedding model", Level.ERROR, said, advice)
+    return Finding("embedding model", Level.OK, wanted.embedding_model)
+
+
+def _machine(settings: Settings, config: Path | None) -> Iterator[Finding]:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < _FEW_FILES:
+        advice = "`ulimit -n 65536` before the start (LimitNOFILE= in systemd)"
+        yield Finding("open files", Level.WARNING, f"at most {files}: each request takes two", advice)
+    if settings.redis is None:
+        place = settings.store.path or stores.default_path(config)
+        folder = next(path for path in (place.parent, *place.parent.parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+        if free < _LITTLE_DISK:
+            said = f"{free / 1e6:,.0f} MB free at {folder}"
+            yield Finding("disk", Level.WARNING, said, "the ledger takes about 0.6 KB a request")
