@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -299,16 +299,14 @@ BODIES: dict[str, bytes] = {
 
 
 def answered(base: str, data: bytes) -> bytes:
-    """Send bytes, and return what comes back until the server closes or has been silent for a moment."""
+    """Send bytes, and return what comes back until the server closes or says no more for a moment."""
     received = b""
     with connected(base) as connection:
         connection.sendall(data)
-        connection.settimeout(0.15)
-        try:
+        with suppress(TimeoutError, ConnectionResetError):
             while more := connection.recv(65536):
                 received += more
-        except (TimeoutError, ConnectionResetError):
-            pass
+                connection.settimeout(0.15)
     return received
 
 

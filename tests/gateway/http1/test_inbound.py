@@ -200,15 +200,15 @@ async def test_a_large_body_that_waits_for_the_request_before() -> None:
 
 @waits
 async def test_a_waiting_request_is_not_held_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick(monkeypatch, SILENT_S=0.2)
+    quick(monkeypatch, SILENT_S=0.4)
     app = Waiting()
     async with near(app) as server:
         client = await server.client()
         client.send(GET, POST, b"Content-Length: 3\r\n\r\na")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         app.go_on.set()
         assert (await client.answer()).status == 200
-        await asyncio.sleep(0.15)  # its time begins when it is its turn
+        await asyncio.sleep(0.25)  # its time begins when it is its turn
         assert (await client.send(b"bc").answer()).status == 200
 
 
@@ -532,12 +532,12 @@ async def test_a_body_that_trickles_is_refused_however_fast_it_began(
 
 @waits
 async def test_a_body_that_is_slow_but_not_too_slow_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick(monkeypatch, SILENT_S=0.1)
+    quick(monkeypatch, SILENT_S=0.4)
     async with near(short) as server:
         client = await server.client()
         client.send(POST, b"Content-Length: 3000\r\n\r\n")
         for _ in range(30):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.03)
             client.send(b"x" * 100)
         assert (await client.answer()).body == b"3000 /"
 
@@ -546,10 +546,10 @@ async def test_a_body_that_is_slow_but_not_too_slow_is_read(monkeypatch: pytest.
 async def test_an_application_that_takes_its_time_with_a_body_is_not_the_clients_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick(monkeypatch, SILENT_S=0.1, HEAD_S=0.1, KEPT_S=0.1)
+    quick(monkeypatch, SILENT_S=0.3, HEAD_S=0.3, KEPT_S=0.3)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
         await short(scope, receive, send)
 
     async with near(app) as server:
@@ -561,7 +561,7 @@ async def test_an_application_that_takes_its_time_with_a_body_is_not_the_clients
 @pytest.mark.parametrize("size", [10, 8_000_000])
 async def test_a_connection_unused_for_long_is_ended(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Also when the reply was slow to be read."""
-    quick(monkeypatch, KEPT_S=0.2)
+    quick(monkeypatch, KEPT_S=0.4)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await reply(send, 200, b"x" * size)
@@ -646,7 +646,7 @@ async def test_a_reader_that_never_reads_a_reply_that_was_written_whole_is_ended
 
 
 async def test_a_reader_that_is_slow_reads_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick(monkeypatch, UNREAD_S=0.3, KEPT_S=0.1)
+    quick(monkeypatch, UNREAD_S=0.6, KEPT_S=0.1)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         await reply(send, 200, b"x" * 8_000_000)
@@ -663,7 +663,7 @@ async def test_a_reader_that_is_slow_reads_it_all(monkeypatch: pytest.MonkeyPatc
 
 @waits
 async def test_a_reader_that_pauses_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick(monkeypatch, KEPT_S=0.1)
+    quick(monkeypatch, KEPT_S=0.3)
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         connection = next(iter(server.state.connections))
@@ -675,7 +675,7 @@ async def test_a_reader_that_pauses_keeps_its_connection(monkeypatch: pytest.Mon
         with narrow(server.port) as connection:
             for _ in range(2):
                 await loop.sock_sendall(connection, GET)
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.5)
                 received = b""
                 while len(received) < 400_000 or not received.endswith(b"x"):
                     received += await asyncio.wait_for(loop.sock_recv(connection, 65536), 5) or b"the end"
@@ -727,7 +727,7 @@ async def test_the_application_is_told_at_once_when_the_client_leaves(sent: byte
         assert await comes_true(lambda: app.begun)
         await asyncio.sleep(0.1)
         client.leave()
-        assert await comes_true(lambda: app.gone, timeout_s=0.1)
+        assert await comes_true(lambda: app.gone, timeout_s=0.5)
         app.go_on.set()
     assert app.gone == 1
 

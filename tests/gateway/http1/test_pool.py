@@ -76,13 +76,13 @@ async def test_a_connection_that_the_upstream_ended_is_not_used_again() -> None:
 
 
 async def test_a_connection_unused_for_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_KEPT_S", 0.2)
+    monkeypatch.setattr(pool, "_KEPT_S", 0.4)
     async with far(saying(OK)) as server, pooled(server, QUICK) as connections:
         leases = [await connections.send(GET), await connections.send(GET)]
         for lease in leases:
             await whole(lease.reply)
             lease.close()
-        for _ in range(4):  # the last one used is the next: one is kept busy, one grows old
+        for _ in range(7):  # the last one used is the next: one is kept busy, one grows old
             await asyncio.sleep(0.1)
             lease = await connections.send(GET)
             await whole(lease.reply)
