@@ -37,14 +37,26 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the key 
 
 
 @teams.command("add")
-def add_team(team: TeamName, fields: Fields = None, policy: PolicyFile = None, config: ConfigOption = None) -> None:
+def add_team(
+    team: TeamName,
+    fields: Fields = None,
+    policy: PolicyFile = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make a team."""
     made = _on_roster(config, lambda roster: roster.add_team(team, policy_of(policy, fields or ())))
-    typer.echo(f"team {made.name} is made; `keys add {made.name}` makes a key for it")
+    _tell(f"team {made.name} is made; `keys add {made.name}` makes a key for it", made.shown(), as_json)
 
 
 @teams.command("change")
-def change_team(team: TeamName, fields: Fields = None, policy: PolicyFile = None, config: ConfigOption = None) -> None:
+def change_team(
+    team: TeamName,
+    fields: Fields = None,
+    policy: PolicyFile = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Change what holds for a team: the fields named, or all of it with --policy; `budget=null` takes a field back."""
 
     async def change(roster: Roster) -> Team:
@@ -53,8 +65,8 @@ def change_team(team: TeamName, fields: Fields = None, policy: PolicyFile = None
 
     if not fields and policy is None:
         fail("nothing to change; name a field, as in budget.usd=5, or a file with --policy")
-    _on_roster(config, change)
-    typer.echo(f"team {team} is changed")
+    changed = _on_roster(config, change)
+    _tell(f"team {team} is changed", changed.shown(), as_json)
 
 
 @teams.command("list")
@@ -92,10 +104,11 @@ def remove_team(
         bool, typer.Option("--open-to-all", help="Even the last team: no key is needed then.")
     ] = False,
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove a team."""
     _on_roster(config, lambda roster: roster.remove_team(team, cascade, open_to_all))
-    typer.echo(f"team {team} is removed")
+    _tell(f"team {team} is removed", {"name": team, "removed": True}, as_json)
 
 
 @keys.command("add")
@@ -186,10 +199,10 @@ def _key_row(key: Key) -> tuple[str, ...]:
 
 
 @keys.command("revoke")
-def revoke_key(key: KeyId, config: ConfigOption = None) -> None:
+def revoke_key(key: KeyId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Let a key be refused from now on, by every gateway within a second."""
     _on_roster(config, lambda roster: roster.revoke_key(key))
-    typer.echo(f"{key} is revoked")
+    _tell(f"{key} is revoked", {"id": key, "revoked": True}, as_json)
 
 
 def _on_roster(config: Path | None, work: Callable[[Roster], Awaitable[_Result]]) -> _Result:
@@ -208,6 +221,13 @@ def _on_roster(config: Path | None, work: Callable[[Roster], Awaitable[_Result]]
         fail(str(error))
     except StoreUnavailableError as error:
         fail(f"the store can't be used: {error}")
+
+
+def _tell(said: str, value: object, as_json: bool) -> None:
+    if as_json:
+        _print_json(value)
+    else:
+        typer.echo(said)
 
 
 def _text(value: object) -> str:

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from gateway import admin_cli, report_cli, stores
-from gateway.config import DRAIN_VARIABLE, Settings, is_loopback
+from gateway.config import DRAIN_VARIABLE, Settings, is_loopback, load
 from gateway.diagnosis import commands as diagnosis
 from gateway.store.contract import StoreUnavailableError
-from gateway.terminal import ConfigOption, fail, load_or_exit
+from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit
+from gateway.yaml_source import ConfigError
 
 main = typer.Typer(
     help="An OpenAI-compatible proxy that forwards only the context a question needs.",
@@ -61,13 +62,25 @@ def serve(
 
 
 @config.command("check")
-def check_config(file: Annotated[Path, typer.Argument(help="The YAML file.")]) -> None:
+def check_config(file: Annotated[Path, typer.Argument(help="The YAML file.")], as_json: JsonOption = False) -> None:
     """Say whether the file can be used, and name every mistake in it."""
+    if as_json:
+        _check_in_json(file)
+        return
     settings = load_or_exit(file)
     typer.echo(
         f"{file}: good. {len(settings.upstreams)} upstream(s), {len(settings.models)} model(s), "
         f"{len(settings.teams)} team(s), windowing {settings.windowing.mode}"
     )
+
+
+def _check_in_json(file: Path) -> None:
+    try:
+        load(file)
+    except ConfigError as error:
+        typer.echo(json.dumps({"good": False, "mistakes": str(error).splitlines()}, indent=2))
+        raise typer.Exit(2) from None
+    typer.echo(json.dumps({"good": True, "mistakes": []}, indent=2))
 
 
 @config.command("schema")

@@ -19,7 +19,7 @@ from gateway.reporting.render import to_csv, to_plain
 from gateway.reporting.rows import Table
 from gateway.reporting.table import to_text
 from gateway.store.contract import StoreUnavailableError
-from gateway.terminal import ConfigOption, fail, load_or_exit
+from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit
 
 
 class Format(StrEnum):
@@ -41,8 +41,10 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
     team: Annotated[str | None, typer.Option(help="This team's requests alone.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.TABLE,
     out: Annotated[Path | None, typer.Option(help="A file to write instead of standard output.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what was used, saved and spent, from the ledger."""
+    form = Format.JSON if as_json else form
     scope = _scope(group_by, since, to, team)
     if form is Format.HTML and out is None and sys.stdout.isatty():
         fail("name a file for the page, as in --out report.html")

@@ -197,3 +197,11 @@ def test_the_last_team_and_a_team_with_keys_go_only_when_that_is_meant(shell: Sh
 def test_a_store_that_cannot_be_used_is_said_in_one_line(shell: Shell) -> None:
     shell.config.write_text(f"store: {{path: {shell.config}/gateway.db}}\n")
     assert shell.complaint("teams", "list").startswith("the store can't be used: ")
+
+
+def test_every_command_can_answer_in_json(shell: Shell) -> None:
+    assert shell.json("teams", "add", "acme", "limits.concurrent=3")["name"] == "acme"
+    assert shell.json("teams", "change", "acme", "limits.concurrent=4")["limits"]["concurrent"] == 4
+    made = shell.json("keys", "add", "acme")
+    assert shell.json("keys", "revoke", made["id"]) == {"id": made["id"], "revoked": True}
+    assert shell.json("teams", "remove", "acme") == {"name": "acme", "removed": True}

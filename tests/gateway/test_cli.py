@@ -94,3 +94,16 @@ def test_trim_loads_no_model_for_a_request_that_is_left_alone() -> None:
 def test_the_body_alone_is_the_request_itself_where_it_is_left_alone() -> None:
     done = RUNNER.invoke(main, ["trim", "--body"], input=request("hi"))
     assert (done.exit_code, done.stdout) == (0, request("hi"))
+
+
+def test_a_configuration_is_checked_in_json_too(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("windowing: {trigger_tokens: many}\nlimits_of: 3\n")
+    done = CliRunner().invoke(main, ["config", "check", str(file), "--json"])
+    assert done.exit_code == 2
+    found = json.loads(done.stdout)
+    assert found["good"] is False
+    assert len(found["mistakes"]) == 2
+    file.write_text("windowing: {mode: off}\n")
+    done = CliRunner().invoke(main, ["config", "check", str(file), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"good": True, "mistakes": []})
