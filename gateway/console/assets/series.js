@@ -1,0 +1,84 @@
+// Sums over time: the API's rows put into equal steps without gaps.
+import { get } from "./api.js";
+import { clock, DAY, HOUR, MINUTE, minute, shortDay } from "./format.js";
+
+// [length of the time, of a step, of a row that the API makes]
+export const RANGES = {
+  "1h": { title: "1 hour", steps: 12, step: 5 * MINUTE },
+  "24h": { title: "24 hours", steps: 24, step: HOUR, group: "hour" },
+  "7d": { title: "7 days", steps: 28, step: 6 * HOUR, group: "hour" },
+  "30d": { title: "30 days", steps: 30, step: DAY, group: "day" },
+};
+const SUMS = ["requests", "windowed", "tokens_original", "tokens_forwarded", "tokens_saved", "input", "cached", "output",
+  "unpriced", "refused", "failed", "estimated", "unsettled"];
+const YOUNG = 10 * MINUTE; // what came before may still change: its requests may be under way
+const OLD = MINUTE; // after which what does not change any more is read again nevertheless
+
+/** Where the range begins, so that its first step is a whole one. */
+export function beginning(range, now = Date.now()) {
+  const { step, steps } = RANGES[range];
+  return Math.floor(now / step) * step - (steps - 1) * step;
+}
+
+export const iso = (time) => new Date(time).toISOString();
+
+const money = (rows, name) => {
+  const known = rows.filter((row) => row[name] !== null);
+  return known.length ? known.reduce((sum, row) => sum + Number(row[name]), 0) : null;
+};
+
+/** Add rows up; means by the number of their requests. */
+export function added(rows) {
+  const sum = Object.fromEntries(SUMS.map((name) => [name, rows.reduce((found, row) => found + row[name], 0)]));
+  const mean = (name) => {
+    const known = rows.filter((row) => row[name] !== null);
+    const requests = known.reduce((found, row) => found + row.requests, 0);
+    return requests ? known.reduce((found, row) => found + row[name] * row.requests, 0) / requests : null;
+  };
+  return { ...sum, cost_usd: money(rows, "cost_usd"), saved_usd: money(rows, "saved_usd"),
+    effective_tokens: sum.windowed && sum.tokens_original ? sum.tokens_forwarded / sum.tokens_original : null,
+    mean_overhead_ms: mean("mean_overhead_ms"), mean_total_ms: mean("mean_total_ms") };
+}
+
+const start = (group) => Date.parse(group.hour ? `${group.hour}Z` : `${group.day}T00:00Z`);
+
+/** The steps' names on an axis. */
+export function label(range, time) {
+  if (range === "1h" || range === "24h") return clock(time);
+  return range === "7d" ? `${shortDay(time)} ${clock(time)}` : shortDay(time);
+}
+
+/** What is read of a range, step by step; each reader remembers what does not change any more. */
+export function reader() {
+  const kept = new Map();
+
+  async function slice(time, step, signal) {
+    const now = Date.now(), known = kept.get(time);
+    if (known && time + step < now - YOUNG && known.at > now - OLD) return known.total;
+    const { total } = await get("usage", { from: iso(time), to: iso(time + step) }, signal);
+    kept.set(time, { total, at: now });
+    return total;
+  }
+
+  async function sliced(first, { step, steps }, signal) {
+    const times = Array.from({ length: steps }, (_, place) => first + place * step);
+    const totals = await Promise.all(times.map((time) => slice(time, step, signal)));
+    for (const time of kept.keys()) if (time < first) kept.delete(time);
+    return times.map((time, place) => ({ time, ...totals[place] }));
+  }
+
+  async function grouped(first, { step, steps, group }, params, signal) {
+    const { rows } = await get("usage", { ...params, from: iso(first), group_by: group }, signal);
+    const parts = Array.from({ length: steps }, () => []);
+    for (const row of rows) parts[Math.floor((start(row.group) - first) / step)]?.push(row);
+    return parts.map((found, place) => ({ time: first + place * step, ...added(found) }));
+  }
+
+  return async (range, params, signal) => {
+    const first = beginning(range), shape = RANGES[range];
+    return shape.group ? grouped(first, shape, params, signal) : sliced(first, shape, signal);
+  };
+}
+
+/** In words, from when on. */
+export const since = (range) => `since ${minute(beginning(range))} UTC`;

@@ -1,0 +1,59 @@
+// One team: limits and how they run down, keys, what it came to.
+import { get, path, remove } from "./api.js";
+import { budgetSection } from "./budgets.js";
+import { chart } from "./charts.js";
+import { confirm } from "./dialogs.js";
+import { badge, card, facts, h, heading } from "./dom.js";
+import { compact } from "./format.js";
+import { keySection } from "./keys.js";
+import { termsOf } from "./policy.js";
+import { added, beginning, iso, label, reader } from "./series.js";
+import { mayChange } from "./session.js";
+import { usageTable } from "./usage_table.js";
+
+const RANGE = "30d";
+
+function drop(team) {
+  const also = h("label", {}, h("input", { type: "checkbox", id: "open-to-all" }), " even if it is the last team, after which everybody may call without a key");
+  return confirm(`Remove team ${team.name}?`, team.keys ? `Its ${team.keys} keys are revoked with it. This can't be undone.` : "This can't be undone.",
+    "Remove the team", () => remove(path("teams", team.name), { cascade: true, open_to_all: also.firstElementChild.checked }), [also]);
+}
+
+function actions(team) {
+  if (!mayChange()) return null;
+  if (team.source === "configuration") return badge("declared in the configuration, and changed there", "info");
+  const gone = async () => {
+    if (!(await drop(team))) return;
+    dispatchEvent(new Event("teams-changed"));
+    location.hash = "#/teams";
+  };
+  return [h("a", { class: "button", href: `#/teams/${encodeURIComponent(team.name)}/policy` }, "Change the policy"),
+    h("button", { type: "button", class: "danger-text", onclick: gone }, "Remove")];
+}
+
+async function usageSection(team, signal) {
+  const by = (group_by) => get("usage", { team, from: iso(beginning(RANGE)), group_by }, signal);
+  const [steps, models, users] = await Promise.all([reader()(RANGE, { team }, signal), by("model"), by("user")]);
+  const made = chart("Tokens, last 30 days", { format: compact, stacked: true }, signal);
+  const sum = added(steps);
+  const draw = () => made.update(steps.map((step) => label(RANGE, step.time)), sum.requests ? [
+    { label: "Forwarded", colour: "forwarded", values: steps.map((step) => step.tokens_forwarded) },
+    { label: "Saved", colour: "saved", values: steps.map((step) => step.tokens_saved) },
+  ] : [], `${compact(sum.tokens_saved)} of ${compact(sum.tokens_original)} tokens were saved.`);
+  const node = [made.node, card("By model, last 30 days", usageTable("By model", "model", models)),
+    card("By user, last 30 days", usageTable("By user", "user", users))];
+  return { node, mounted: draw };
+}
+
+export async function show({ args: [name], signal }) {
+  const team = await get(path("teams", name), {}, signal);
+  const [budgets, keys, usage] = await Promise.all([budgetSection(team, signal), keySection(name, signal), usageSection(name, signal)]);
+  const node = h("div", { class: "page" },
+    h("p", { class: "crumbs" }, h("a", { href: "#/teams" }, "Teams")),
+    h("div", { class: "head" }, heading(team.name), h("div", { class: "controls" }, h("a", { href: `#/requests?team=${encodeURIComponent(name)}` }, "Its requests"), actions(team))),
+    budgets.node, keys, card("Policy", facts(termsOf(team))), usage.node);
+  return { title: `Team ${team.name}`, node, mounted() {
+    budgets.mounted();
+    usage.mounted();
+  } };
+}

@@ -1,0 +1,70 @@
+// All teams: how far their budgets are spent, and what they came to this month.
+import { get, path } from "./api.js";
+import { badge, fill, h, heading, meter, setText } from "./dom.js";
+import { compact, count, percent, usd } from "./format.js";
+import { budgetsOf, described } from "./policy.js";
+import { mayChange } from "./session.js";
+import { table } from "./tables.js";
+
+const PAGE = 25;
+const LANES = 4; // readings of budgets at the same time
+
+/** Fill in the fullest budget of each team, some at a time: it takes a question a team. */
+async function fillBudgets(places, signal) {
+  const waiting = [...places];
+  const lane = async () => {
+    for (let next = waiting.shift(); next && !signal.aborted; next = waiting.shift()) {
+      const [name, place] = next;
+      const found = await get(path("teams", name, "budgets"), {}, signal).catch(() => null);
+      const fullest = found?.data.filter(({ unit }) => unit === "usd" || unit === "tokens").sort((a, b) => b.used - a.used)[0];
+      if (fullest) fill(place, meter(fullest.used, `${name}: ${fullest.limit}`), ` ${percent(fullest.used)}`);
+      else setText(place, "–");
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+function columns(usage, places) {
+  const of = (name) => usage.get(name);
+  return [
+    { title: "Team", class: "name", cell: ({ name }) => h("a", { href: `#/teams/${encodeURIComponent(name)}` }, name) },
+    { title: "Budget", cell: (team) => budgetsOf(team).map(described).join("; ") || "none" },
+    { title: "Fullest", class: "meters", cell: (team) => {
+      const place = h("span", { class: "spent" }, budgetsOf(team).length ? "…" : "–");
+      if (budgetsOf(team).length) places.push([team.name, place]);
+      return place;
+    } },
+    { title: "Keys", number: true, cell: ({ keys }) => count(keys) },
+    { title: "Requests", number: true, hint: "this month", cell: ({ name }) => count(of(name)?.requests ?? 0) },
+    { title: "Saved", number: true, hint: "tokens, this month", cell: ({ name }) => compact(of(name)?.tokens_saved ?? 0) },
+    { title: "Cost", number: true, hint: "this month", cell: ({ name }) => usd(of(name)?.cost_usd ?? 0) },
+    { title: "Net saved", number: true, hint: "this month", cell: ({ name }) => usd(of(name)?.saved_usd ?? 0) },
+    { title: "Declared in", cell: ({ source }) => badge(source === "store" ? "the store" : "the configuration") },
+  ];
+}
+
+export async function show({ query, signal }) {
+  const [teams, sums] = await Promise.all([get("teams", {}, signal), get("usage", { group_by: "team", from: "month" }, signal)]);
+  const usage = new Map(sums.rows.map((row) => [row.group.team, row]));
+  const asked = query.get("q") ?? "", first = Math.max(0, Number(query.get("skip")) || 0);
+  const found = teams.data.filter(({ name }) => name.toLowerCase().includes(asked.toLowerCase()));
+  const rows = found.slice(first, first + PAGE), places = [];
+  const to = (skip) => `#/teams?${new URLSearchParams({ q: asked, skip })}`;
+  const search = h("input", { type: "search", id: "team-search", value: asked, "aria-label": "Find a team by name", placeholder: "Find a team" });
+  const form = h("form", { class: "inline", role: "search", onsubmit: (event) => {
+    event.preventDefault();
+    location.hash = `#/teams?${new URLSearchParams({ q: search.value.trim() })}`;
+  } }, search, h("button", { type: "submit" }, "Find"));
+  const made = table({ caption: "Teams", columns: columns(usage, places), rows,
+    open: ({ name }) => (location.hash = `#/teams/${encodeURIComponent(name)}`),
+    empty: asked ? `No team's name holds “${asked}”.` : "There are no teams yet: whoever reaches the gateway may use it, without a key. With the first team, every caller needs a key." });
+  const node = h("div", { class: "page" },
+    h("div", { class: "head" }, heading("Teams"), h("div", { class: "controls" }, teams.data.length > 5 || asked ? form : null,
+      mayChange() && h("a", { class: "button primary", href: "#/teams+new" }, "Make a team"))),
+    h("section", { class: "card", "aria-labelledby": "title" }, made,
+      found.length > PAGE && h("nav", { class: "paging", "aria-label": "More teams" },
+        first > 0 && h("a", { href: to(Math.max(0, first - PAGE)) }, "Back"),
+        h("span", {}, `${count(first + 1)} to ${count(first + rows.length)} of ${count(found.length)}`),
+        first + PAGE < found.length && h("a", { href: to(first + PAGE) }, "More"))));
+  return { title: "Teams", node, said: asked ? `${found.length} teams` : "", mounted: () => fillBudgets(places, signal) };
+}
