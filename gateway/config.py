@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.addresses import http_url, proxy_url, store_url
 from gateway.policies import MODES, Section, TeamSettings, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
@@ -27,15 +27,6 @@ SUPERVISED_VARIABLE = "CONTEXT_GATEWAY_SUPERVISED"
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected a URL such as https://api.openai.com/v1")
-    if parts.query or parts.fragment:
-        raise ValueError("expected a URL without a query or a fragment")
-    return value.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
@@ -56,22 +47,24 @@ class AzureSettings(Section):
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 
-def _check_proxy(proxy: SecretStr | None) -> None:
-    if proxy is not None:
-        parts = urlsplit(proxy.get_secret_value())
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError("proxy: expected http://host:port")
+def _sendable(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isprintable():
+        raise ValueError("it holds a line break or another control character")
+    return secret
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class UpstreamSettings(Section):
     """A server that speaks the OpenAI protocol."""
 
-    base_url: Annotated[str, AfterValidator(_http_url)] = Field(description="URL up to and with /v1")
-    api_key: SecretStr | None = Field(None, description="replaces the caller's Authorization; unset: the caller's own")
+    base_url: Annotated[str, AfterValidator(http_url)] = Field(description="URL up to and with /v1")
+    api_key: HeaderSecret | None = Field(None, description="replaces the caller's Authorization; unset: theirs")
     key_header: Literal["authorization", "api-key"] = Field(
         "authorization", description="how api_key is sent: as a bearer token, or as it is under api-key (Azure)"
     )
-    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict, description="sent with every request")
+    headers: dict[HeaderName, HeaderSecret] = Field(default_factory=dict, description="sent with every request")
     weight: float = Field(1.0, gt=0, le=1000, description="its share among the upstreams of a model")
     connect_timeout_s: float = Field(10.0, gt=0, le=600, description="longest wait for a connection")
     read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
@@ -82,7 +75,9 @@ class UpstreamSettings(Section):
         None, gt=0, le=86400, description="longest silence within a reply; unset: read_timeout_s"
     )
     total_timeout_s: float | None = Field(None, gt=0, le=86400, description="longest time for a reply; unset: no limit")
-    proxy: SecretStr | None = Field(None, description="http://user:password@host:port to go through")
+    proxy: Annotated[SecretStr, AfterValidator(proxy_url)] | None = Field(
+        None, description="http://user:password@host:port to go through"
+    )
     ca_file: Path | None = Field(None, description="certificates (PEM) to trust beside the usual ones")
     azure: AzureSettings | None = Field(None, description="set for Azure OpenAI's addresses with deployments")
     breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
@@ -90,10 +85,6 @@ class UpstreamSettings(Section):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        _check_proxy(self.proxy)
-        for name, value in self.headers.items():
-            if not value.get_secret_value().isprintable():
-                raise ValueError(f"the header {name} holds a line break or another control character")
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError(f"ca_file: no file {self.ca_file}")
         return self
@@ -195,7 +186,7 @@ class AdminSettings(Section):
 class RedisSettings(Section):
     """Shared state of several replicas."""
 
-    url: str = Field(pattern=r"^(redis|rediss|unix)://")
+    url: Annotated[SecretStr, AfterValidator(store_url)]
     timeout_ms: int = Field(50, ge=1, le=60_000, description="longest wait for an answer")
     replicas: int = Field(2, ge=1, description="gateways that share a budget's rest while the store is away")
 
@@ -274,8 +265,8 @@ class Settings(Section):
 class _Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CONTEXT_GATEWAY_")
 
-    upstream_url: Annotated[str, AfterValidator(_http_url)] = DEFAULT_UPSTREAM_URL
-    upstream_key: SecretStr | None = None
+    upstream_url: Annotated[str, AfterValidator(http_url)] = DEFAULT_UPSTREAM_URL
+    upstream_key: HeaderSecret | None = None
 
 
 def from_environment() -> Settings:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import yaml
 
+# Names of aliases, anchors and tags; a single character, or a <kind> of token, tells nothing.
+_QUOTED = re.compile(r""" (['"])[^<].+\1""")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -26,8 +28,7 @@ class YamlSource:
         try:
             return cls(name, yaml.compose(text, Loader=yaml.SafeLoader))
         except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
+            raise _unreadable(name, error) from None
         except yaml.YAMLError:
             raise ConfigError(f"{name}: not valid YAML: a character that YAML does not allow") from None
 
@@ -51,8 +52,13 @@ class YamlSource:
         if self.root is None:
             raise ConfigError(f"{self.name}:1: the file is empty; expected at least one section such as upstreams")
         self._check_nodes(self.root, environ, set())
-        loader = yaml.SafeLoader("")
-        return _expand(loader.construct_document(self.root), environ)
+        try:
+            plain = yaml.SafeLoader("").construct_document(self.root)
+        except yaml.MarkedYAMLError as error:
+            raise _unreadable(self.name, error) from None
+        except ValueError:
+            raise ConfigError(f"{self.name}: a date or a number that can't be one; in quotes it is text") from None
+        return _expand(plain, environ)
 
     def _check_nodes(self, node: yaml.Node, environ: Mapping[str, str], above: set[int]) -> None:
         line = node.start_mark.line + 1
@@ -71,6 +77,14 @@ class YamlSource:
             for variable in _VARIABLE.findall(node.value):
                 if variable not in environ:
                     raise ConfigError(f"{self.name}:{line}: ${{{variable}}} is not set in the environment")
+
+
+def _unreadable(name: str, error: yaml.MarkedYAMLError) -> ConfigError:
+    """Say where the text is not YAML; what a message quotes of it may be a secret that YAML reads as syntax."""
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    said, hidden = _QUOTED.subn("", error.problem or error.context or "")
+    advice = "; a value that begins with *, & or ! is to be put in quotes" if hidden else ""
+    return ConfigError(f"{name}:{line}: not valid YAML: {said}{advice}")
 
 
 def _child(node: yaml.Node | None, step: object) -> tuple[yaml.Node, int] | None:

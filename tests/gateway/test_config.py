@@ -97,6 +97,20 @@ def test_no_message_shows_a_secret() -> None:
     assert "token-0123456789" not in message
 
 
+@pytest.mark.parametrize("name", ["api_key", "headers"])
+def test_a_secret_that_would_end_a_header_is_refused_without_being_shown(name: str) -> None:
+    new = 'api_key: "hidden\\n"' if name == "api_key" else 'headers: {x-key: "hidden\\r\\nx: y"}'
+    message = mistake(FULL.replace('api_key: "${UPSTREAM_KEY}"', new))
+    assert message.startswith(f"gw.yaml:2: upstreams.main.{name}")
+    assert message.endswith("it holds a line break or another control character")
+
+
+def test_what_is_shown_of_the_settings_holds_no_secret() -> None:
+    text = FULL.replace("127.0.0.1:6379", ":redis-secret@127.0.0.1:6379")
+    shown = repr(parse(text.replace("api_key:", 'proxy: "http://u:proxy-secret@p:1", api_key:'), "gw.yaml", ENVIRON))
+    assert not [planted for planted in ("secret", "token-0123456789", "sk-acme") if planted in shown]
+
+
 def test_without_a_file_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONTEXT_GATEWAY_UPSTREAM_URL", raising=False)
     assert load(None).upstreams["default"].base_url == DEFAULT_UPSTREAM_URL

@@ -101,3 +101,9 @@ def test_a_gateway_without_a_configuration_serves_where_nothing_can_be_kept(
     assert default_path(None) == tmp_path / "temporary/context-gateway/gateway.db"
     check(settings(), None)
     assert default_path(None).is_file()
+
+
+def test_an_option_of_redis_that_can_not_be_is_a_mistake_that_quotes_nothing() -> None:
+    with pytest.raises(StoreUnavailableError, match=r"redis\.url: an option behind the") as caught:
+        check(settings(redis={"url": "redis://:pw@127.0.0.1:1/0?socket_timeout=hidden"}), None)
+    assert "hidden" not in str(caught.value)

@@ -1,0 +1,49 @@
+"""Addresses as an operator writes them, which may hold a password: what is wrong with one is said without it.
+
+What urllib says of a URL that it can't read quotes the URL.
+"""
+
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import SecretStr
+
+_STORES = ("redis", "rediss", "unix")
+
+
+def http_url(value: str) -> str:
+    """Return an upstream's base URL; raise ValueError where it can't be one."""
+    parts = _split(value, "expected a URL such as https://api.openai.com/v1")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError("expected a URL such as https://api.openai.com/v1")
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without a query or a fragment")
+    if "@" in parts.netloc:
+        raise ValueError("expected a URL without a user or a password; a key goes into api_key or headers")
+    return value.rstrip("/")
+
+
+def proxy_url(value: SecretStr) -> SecretStr:
+    """Return a proxy's URL; raise ValueError where it can't be one."""
+    expected = "expected http://host:port or http://user:password@host:port, with %2F for a / and %23 for a #"
+    parts = _split(value.get_secret_value(), expected)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(expected)
+    return value
+
+
+def store_url(value: SecretStr) -> SecretStr:
+    """Return the URL of a Redis; raise ValueError where it can't be one."""
+    expected = "expected a URL such as redis://127.0.0.1:6379/0, in a password %2F for a / and %23 for a #"
+    parts = _split(value.get_secret_value(), expected)
+    if parts.scheme not in _STORES or (parts.scheme != "unix" and not parts.hostname) or parts.fragment:
+        raise ValueError(expected)
+    return value
+
+
+def _split(value: str, expected: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        raise ValueError(expected) from None
+    return parts

@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.addresses import http_url, proxy_url, store_url
+
+
+def test_good_ones() -> None:
+    assert http_url("https://api.example:8443/v1/") == "https://api.example:8443/v1"
+    for good in ("http://proxy", "http://proxy:3128/", "http://user:p%2Fw@proxy:3128"):
+        assert proxy_url(SecretStr(good)).get_secret_value() == good
+    for good in ("redis://:pw@127.0.0.1:6379/0", "rediss://h/1?ssl_ca_certs=/a", "unix:///run/redis.sock?db=1"):
+        assert store_url(SecretStr(good)).get_secret_value() == good
+
+
+@pytest.mark.parametrize(
+    "url, said",
+    [
+        ("nonsense", "such as https"),
+        ("ftp://h/v1", "such as https"),
+        ("http:///v1", "such as https"),
+        ("http://h:port/v1", "such as https"),
+        ("http://h/v1 x", "such as https"),
+        ("http://h/v1\nx", "such as https"),
+        ("http://h/v1?key=hidden", "without a query"),
+        ("http://h/v1#x", "without a query"),
+        ("http://user:hidden@h/v1", "without a user or a password"),
+        ("http://user:hidden@evil@h/v1", "without a user or a password"),
+    ],
+)
+def test_what_can_be_no_base_url(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        http_url(url)
+    assert "hidden" not in str(caught.value)
+
+
+# What urllib can't read, it quotes: a slash in a password ends the host, brackets are for addresses, and so on.
+TRAPS = ["u:hidden/x@h:1", "u:hidden#x@h:1", "u:hidden?x@h:1", "u:[hidden]@h:1", "u:hidden\u2100@h:1", "u@h:hidden", ""]
+
+
+@pytest.mark.parametrize("rest", TRAPS)
+@pytest.mark.parametrize("scheme, check", [("http", proxy_url), ("redis", store_url)])
+def test_no_password_is_quoted(scheme: str, check: Callable[[SecretStr], SecretStr], rest: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected ") as caught:
+        check(SecretStr(f"{scheme}://{rest}"))
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("rest", TRAPS)
+def test_nor_is_one_in_a_base_url(rest: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected ") as caught:
+        http_url(f"http://{rest}/v1")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["socks5://h:1", "https://h:1", "http://h:1/path"])
+def test_what_can_be_no_proxy(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected http://host:port"):
+        proxy_url(SecretStr(url))
+
+
+@pytest.mark.parametrize("url", ["http://h:1", "redis:///0", "redis://h/0#x"])
+def test_what_can_be_no_redis(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected a URL such as redis:"):
+        store_url(SecretStr(url))
