@@ -9,9 +9,10 @@ The map. A request goes from route to pipeline to wire:
       request.py        2  read the head of a body; the one permitted edit (asking for a stream's usage)
       windowing/        3  decide.py: windowed at all? pool.py: to a process off the event loop, which runs window.py
       spending.py       4  admit: the worst case reserved on all limits (budgets/), or a refusal
-      upstreams/        5  forward, retry, fall back (http1/: HTTP/1.1); headers.py says which headers pass
+      headers.py        5  forward, retry, fall back (upstreams/, over http1/); which headers pass
       delivery.py       6  relay the reply; sse.py, answers.py: events, encoding.py: compressed replies
       trace.py          7  what is known so far becomes one frozen record.py; recording.py: to logs.py, metrics.py,
+                           traffic.py (how upstreams do) and receipts.py (the latest, in the store)
       spending.py          and settled: charged, and written to the ledger, off the client's path
     usage.py pricing.py savings.py prefixes.py output_limits.py    tokens and money: reported, priced, saved
     errors.py         the gateway's own errors, in OpenAI's shape
@@ -20,12 +21,14 @@ The map. A request goes from route to pipeline to wire:
     app.py            the composition root; serving.py: what one reading of the configuration makes
     accounts.py       what belongs to callers' means; lifecycle.py: what signals do
     api/ops.py        health, readiness, metrics; reporting/: reports
-    api/admin.py      the operators' API, with api/usage.py, budgets.py, reloading.py; operators.py: who gets in
-                      apart.py: on an address of its own
+    api/admin.py      the operators' API: teams and keys; api/operators.py: who gets in; api/apart.py: at another address
+                      api/usage.py api/requests.py api/budgets.py api/forecast.py: what the store says
+                      api/upstreams.py api/session.py api/reloading.py: what this process says; console/: for browsers
     server.py         uvicorn
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     diagnosis/        `doctor` and `check`: what is wrong, and is an upstream the same through the gateway?
-    config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines
+    config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines;
+                      addresses.py: URLs, which may hold passwords
 
 Windowing runs in child processes (windowing/worker.py) and is built on `retrieval`, which knows nothing of the web:
 

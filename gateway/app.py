@@ -12,13 +12,29 @@ from pydantic import SecretStr
 
 from gateway import logs
 from gateway.accounts import Accounts
-from gateway.api import admin, apart, budgets, openai, operators, ops, reloading, usage
+from gateway.api import (
+    admin,
+    apart,
+    budgets,
+    forecast,
+    openai,
+    operators,
+    ops,
+    reloading,
+    requests,
+    session,
+    upstreams,
+    usage,
+)
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, AdminSettings, Settings, load
+from gateway.console import pages
 from gateway.exchange import Receive, Scope, Send
 from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
+from gateway.receipts import Receipts
 from gateway.recording import Recording
 from gateway.serving import serving, taken_over
+from gateway.traffic import Traffic
 from gateway.upstreams.breaker import Health
 from gateway.upstreams.upstream import Upstream
 from gateway.windowing.pool import WindowPool
@@ -35,9 +51,11 @@ class Gateway:
     def __init__(self, settings: Settings, config: Path | None, drain_s: float = 0.0) -> None:
         self._config = config
         self._metrics = Metrics()
-        self._recording = Recording(logs.RequestLog(), self._metrics)
+        self._traffic = Traffic()
         self._pool = _pool(settings)
         self._accounts = Accounts(settings, config, self._metrics)
+        self._receipts = Receipts(self._accounts.store, settings.store.receipts)
+        self._recording = Recording(logs.RequestLog(), self._metrics, self._traffic, self._receipts)
         self._serving = serving(settings, self._accounts, self._pool, self._recording)
         self._lifecycle = Lifecycle(drain_s, lambda: self._tasks.add(asyncio.ensure_future(self._reload_and_tell())))
         self._tasks: set[asyncio.Future[None]] = set()
@@ -64,7 +82,8 @@ class Gateway:
             await self._ops(scope, receive, send)
 
     def _is_ops(self, path: str) -> bool:
-        return path in ops.PATHS or (path.startswith(admin.PREFIX) and not self._admin_apart)
+        operating = path.startswith((admin.PREFIX, f"{pages.PREFIX}/")) or path == pages.PREFIX
+        return path in ops.PATHS or (operating and not self._admin_apart)
 
     async def reload(self) -> None:
         """Read the configuration again; requests under way end as they began.
@@ -107,8 +126,13 @@ class Gateway:
         for router in (
             admin.routes(roster, access),
             budgets.routes(store, roster, lambda: self._serving.prices, access),
+            forecast.routes(store, roster, lambda: self._serving.prices, access),
             usage.routes(store, access),
+            requests.routes(store, access),
+            upstreams.routes(lambda: self._serving, self._traffic, store, access),
+            session.routes(lambda: self._serving.settings, lambda: roster.keyring.required, access),
             reloading.routes(self.reload, access),
+            pages.routes(),
         ):
             self._ops.include_router(router)
 
@@ -117,6 +141,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             stack.callback(self._recording.flush)
             await stack.enter_async_context(self._accounts.running())
+            stack.push_async_callback(self._keep_receipts)
             stack.push_async_callback(self._close_upstreams)
             for upstream in self._serving.upstreams.values():
                 await upstream.__aenter__()
@@ -128,6 +153,10 @@ class Gateway:
                 await stack.enter_async_context(apart.serving(self._ops, listen))
             stack.enter_context(self._lifecycle.listening())
             yield
+
+    async def _keep_receipts(self) -> None:
+        self._recording.flush()
+        await self._receipts.finish()
 
     async def _close_upstreams(self) -> None:
         for task in self._tasks:

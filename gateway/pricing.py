@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
+from typing import Literal
 
 import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
@@ -12,8 +13,20 @@ from gateway.config import PriceSettings
 from gateway.usage import Usage
 
 _MILLION = 1_000_000
+_SHORT = 1000  # tokens of a prompt that no provider finds long
 NANO = 10**9  # nano-dollars in a dollar: money is kept in whole ones
 _DOLLARS = Decimal("1e-9")  # in a nano-dollar
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """US dollars for a million tokens of each kind, and how they are known; where prices have tiers, the first."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal
+    cache_write: Decimal
+    source: Literal["configuration", "list"]
 
 
 class PriceBook:
@@ -53,6 +66,11 @@ class PriceBook:
         written = prompt if found.writes_cost_more else 0
         return nano_of(found.rates(Usage(prompt, completion, cache_written=written)))
 
+    def rates(self, model: str | None) -> Rates | None:
+        """Return the model's prices, None where they are unknown."""
+        found = self._found(model)
+        return found.shown("configuration" if model in self._own else "list") if found else None
+
     def _look_up(self, model: str | None) -> "_Priced | None":
         if not model:
             return None
@@ -79,6 +97,18 @@ class _Priced:
     @classmethod
     def at(cls, name: str, rates: Callable[[Usage], Decimal]) -> "_Priced":
         return cls(name, rates, rates(Usage(_MILLION, 0, cache_written=_MILLION)) > rates(Usage(_MILLION, 0)))
+
+    def shown(self, source: Literal["configuration", "list"]) -> Rates:
+        """Return the prices, by those of a short request: a tier of long ones would be another's."""
+        request = self.rates(Usage(0, 0))
+        probes = (
+            Usage(_SHORT, 0),
+            Usage(0, _SHORT),
+            Usage(_SHORT, 0, cached=_SHORT),
+            Usage(_SHORT, 0, cache_written=_SHORT),
+        )
+        fresh, output, cached, written = ((self.rates(probe) - request) * _MILLION / _SHORT for probe in probes)
+        return Rates(fresh, output, cached, written, source)
 
 
 def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:

@@ -7,7 +7,7 @@ import msgspec
 from gateway.store.entries import State
 from gateway.upstreams.attempts import Attempt
 from gateway.usage import Cost, Usage
-from gateway.windowing.types import Decision, Reason
+from gateway.windowing.types import Decision, Reason, WindowOutcome
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -27,7 +27,10 @@ class Stages(msgspec.Struct, frozen=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
-    """Everything that is known of one request once it is over; never a prompt's text."""
+    """Everything that is known of one request once it is over.
+
+    Of a prompt's text only `outcome`, of which receipts tell the sizes, and `forwarded_body` where prompts are logged.
+    """
 
     id: str
     time: datetime
@@ -58,3 +61,4 @@ class RequestRecord(msgspec.Struct, frozen=True):
     client_gone: bool
     stages: Stages
     forwarded_body: str | None = None
+    outcome: WindowOutcome | None = None

@@ -141,6 +141,7 @@ class Trace(msgspec.Struct):
             client_gone=self.client_gone,
             stages=self._stages(),
             forwarded_body=self.forwarded_body,
+            outcome=outcome,
         )
 
     def _billed(self) -> Outcome:

@@ -135,3 +135,65 @@ async def test_the_operators_routes_stand_beside_the_api(upstream: Upstream) -> 
     assert 'model="gpt-4o-mini",status="200",team="default"} 1.0' in exposition
     assert outside.json()["error"]["code"] == "unknown_url"  # and not a page of FastAPI's
     assert len(upstream.requests) == 1
+
+
+def operated(upstream: Upstream, folder: Path, **fields: object) -> Gateway:
+    settings = {
+        "upstreams": {"main": {"base_url": upstream.url}},
+        "windowing": {"mode": "off"},
+        "store": {"path": folder / "gateway.db"},
+        "admin": {"token": "an-admin-token-of-some-length", "read_token": "a-token-of-somebody-who-looks"},
+    }
+    return create_app(Settings.model_validate(settings | fields))
+
+
+def held(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def looked(app: Gateway, path: str) -> Call:
+    reader = (b"authorization", b"Bearer a-token-of-somebody-who-looks")
+    return await Call("GET", path, b"", reader).to(app)
+
+
+async def test_a_request_is_found_by_its_id_with_its_receipt_once_the_gateway_has_stopped(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    app = operated(upstream, tmp_path, logging={"prompts": True})
+    async with started(app):
+        made = await Call("POST", CHAT, chat_body(), JSON).to(app)
+        seen = (await looked(app, "/admin/v1/upstreams")).json()["data"]
+    async with started(app := operated(upstream, tmp_path)):
+        (entry,) = (await looked(app, "/admin/v1/requests")).json()["data"]
+        found = (await looked(app, f"/admin/v1/requests/{entry['id']}")).json()
+        session = (await looked(app, "/admin/v1/session")).json()
+        forbidden = await Call(
+            "POST", "/admin/v1/reload", b"", (b"authorization", b"Bearer a-token-of-somebody-who-looks")
+        ).to(app)
+    assert entry["id"] == made.header(b"x-gateway-request-id")
+    assert found["entry"] == entry
+    assert found["receipt"]["attempts"] == ["main: answered"]
+    assert found["receipt"]["forwarded_body"].encode() == upstream.last.body
+    assert [one["name"] for one in seen] == ["main"]
+    assert (session["role"], session["windowing"], session["keys_required"]) == ("reader", "off", False)
+    assert forbidden.status == 403
+
+
+async def test_prompts_are_in_no_receipt_unless_they_are_logged(upstream: Upstream, tmp_path: Path) -> None:
+    app = operated(upstream, tmp_path)
+    async with started(app):
+        made = await Call("POST", CHAT, chat_body("a secret"), JSON).to(app)
+    async with started(app := operated(upstream, tmp_path)):
+        found = await looked(app, f"/admin/v1/requests/{made.header(b'x-gateway-request-id')}")
+    assert found.json()["receipt"]["forwarded_body"] == ""
+    assert b"a secret" not in held(tmp_path)
+
+
+async def test_the_console_is_served_where_the_admin_api_is(upstream: Upstream, tmp_path: Path) -> None:
+    app = operated(upstream, tmp_path)
+    assert (await Call("GET", "/console").to(app)).header(b"content-type") == "text/html; charset=utf-8"
+    assert (await Call("GET", "/console/assets/theme.js").to(app)).status == 200
+    for other in ({"enabled": False}, {"token": "an-admin-token-of-some-length", "listen": "127.0.0.1:1"}):
+        elsewhere = operated(upstream, tmp_path, admin=other)
+        assert (await Call("GET", "/console").to(elsewhere)).json()["error"]["code"] == "unknown_url"
+    assert upstream.requests == []

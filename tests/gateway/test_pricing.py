@@ -5,7 +5,7 @@ import genai_prices
 import pytest
 
 from gateway.config import PriceSettings
-from gateway.pricing import PriceBook, gateway_cost
+from gateway.pricing import PriceBook, Rates, gateway_cost
 from gateway.usage import Usage
 
 LOCAL = PriceBook("http://127.0.0.1:9900/v1")
@@ -123,3 +123,21 @@ def test_the_most_that_tokens_can_cost_is_their_cost_or_that_of_writing_them_to_
     assert own.dearest_nano("house", 1000, 10) == 1000 * 2500 + 10 * 8000
     assert LOCAL.dearest_nano("gpt-4o-mini", 1000, 10) == LOCAL.cost_nano("gpt-4o-mini", Usage(1000, 10))
     assert LOCAL.dearest_nano("my-own-model", 1000, 10) is None
+
+
+def test_prices_are_shown_for_a_million_tokens_with_where_they_come_from() -> None:
+    book = PriceBook("https://api.openai.com/v1", {"own": PriceSettings(input=1.5, output=2, cached_input=0.15)})
+    own, listed = book.rates("own"), book.rates("gpt-4o-mini")
+    assert own == Rates(Decimal("1.5"), Decimal(2), Decimal("0.15"), Decimal("1.5"), "configuration")
+    assert listed == Rates(Decimal("0.15"), Decimal("0.6"), Decimal("0.075"), Decimal("0.15"), "list")
+    assert book.rates("unheard-of") is None
+    assert book.rates(None) is None
+
+
+def test_of_prices_with_tiers_the_first_is_shown() -> None:
+    shown = LOCAL.rates("gemini-2.5-pro")
+    short, long = (LOCAL.cost("gemini-2.5-pro", Usage(tokens, 0)) for tokens in (1000, 1_000_000))
+    assert shown is not None
+    assert short is not None
+    assert long is not None
+    assert shown.input == short * 1000 < long

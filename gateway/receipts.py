@@ -1,0 +1,94 @@
+"""Receipts of finished requests: made off their clients' path, the latest ones kept in the store."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from gateway.record import RequestRecord
+from gateway.store.contract import Store, StoreUnavailableError
+from gateway.store.receipts import Receipt, Span, SpanKind
+from gateway.windowing.types import WindowOutcome
+
+_LONGEST = 200_000  # characters of a body; what is longer is cut
+# Nobody can look at all of them where there are many, and each costs about what its settlement does.
+_EVERY_S = 1.0
+_MOST = 200
+
+
+class Receipts:
+    """Takes finished requests' records and keeps their receipts: of each second the first 200, windowed ones first."""
+
+    def __init__(self, store: Store, most: int) -> None:
+        self._store = store
+        self._most = most
+        self._waiting: list[RequestRecord] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    def __call__(self, records: Sequence[RequestRecord]) -> None:
+        """Take over records; returns at once."""
+        if not self._most:
+            return
+        self._waiting += records
+        if len(self._waiting) > 2 * _MOST:
+            self._waiting = _worth(self._waiting)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._flush)
+
+    async def finish(self) -> None:
+        """Keep what is here."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._flush()
+        await asyncio.gather(*self._keeping)
+
+    def _flush(self) -> None:
+        records, self._waiting, self._timer = _worth(self._waiting), [], None
+        task = asyncio.ensure_future(self._keep(records))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _keep(self, records: Sequence[RequestRecord]) -> None:
+        receipts = await asyncio.to_thread(lambda: [receipt_of(record, record.outcome) for record in records])
+        with suppress(StoreUnavailableError):  # one that is away has more to catch up with than these
+            await self._store.keep(receipts, self._most)
+
+
+def _worth(records: Sequence[RequestRecord]) -> list[RequestRecord]:
+    """Return the first _MOST, those that were windowed before the others."""
+    if len(records) <= _MOST:
+        return list(records)
+    return sorted(records, key=lambda record: record.confidence is None)[:_MOST]
+
+
+def receipt_of(record: RequestRecord, outcome: WindowOutcome | None) -> Receipt:
+    """Return the receipt of a finished request, with texts only where the record has the forwarded body."""
+    texts = record.forwarded_body is not None
+    return Receipt(
+        id=record.id,
+        team=record.team,
+        time=record.time.timestamp(),
+        question="",
+        spans=_spans(outcome) if outcome else (),
+        stages=tuple((name, round(ms, 3)) for name, ms in _stages(record)),
+        forwarded_body=(record.forwarded_body or "")[:_LONGEST] if texts else "",
+        model_served=record.model_served or "",
+        attempts=tuple(f"{attempt.candidate.upstream}: {attempt.outcome}" for attempt in record.attempts),
+        confidence=None if record.confidence is None else round(record.confidence, 3),
+        overhead_ms=round(record.stages.overhead, 3),
+    )
+
+
+def _spans(outcome: WindowOutcome) -> tuple[Span, ...]:
+    chunks = sorted(outcome.report, key=lambda chunk: (chunk.message, chunk.start))
+    return tuple(Span(SpanKind.CHUNK, chunk.tokens, round(chunk.score, 3), chunk.kept) for chunk in chunks)
+
+
+def _stages(record: RequestRecord) -> list[tuple[str, float]]:
+    """Return the stages one after the other, the windowing's own instead of its sum."""
+    stages = record.stages
+    windowing = [(f"window_{name}", ms) for name, ms in stages.windowing] or [("window", stages.window)]
+    after = [("upstream_head", stages.upstream_head or 0.0)]
+    if stages.first_byte is not None:
+        after.append(("reply", stages.total - stages.first_byte))
+    return [(name, ms) for name, ms in (("receive", stages.receive), *windowing, *after) if ms > 0]

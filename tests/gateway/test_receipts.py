@@ -1,0 +1,72 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.receipts import Receipts, receipt_of
+from gateway.store.sqlite import SqliteStore
+from tests.gateway.records import RECORD, REFUSED
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "gateway.db", "process")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def test_a_receipt_says_what_was_done_and_how_long_it_took() -> None:
+    stages = replace(RECORD.stages, receive=0.25, upstream_head=60.0)
+    receipt = receipt_of(replace(RECORD, stages=stages, model_served="o3"), None)
+    assert (receipt.id, receipt.team, receipt.time) == ("req-1", "acme", RECORD.time.timestamp())
+    assert receipt.stages == (("receive", 0.25), ("window_rank", 40.0), ("upstream_head", 60.0), ("reply", 780.0))
+    assert (receipt.attempts, receipt.model_served) == (("main: answered",), "o3")
+    assert (receipt.confidence, receipt.overhead_ms) == (0.93, 51.5)
+    assert (receipt.question, receipt.forwarded_body, receipt.spans) == ("", "", ())
+
+
+def test_the_forwarded_body_is_there_where_prompts_are_logged_and_very_long_ones_are_cut() -> None:
+    assert receipt_of(replace(RECORD, forwarded_body='{"a": 1}'), None).forwarded_body == '{"a": 1}'
+    assert len(receipt_of(replace(RECORD, forwarded_body="x" * 300_000), None).forwarded_body) == 200_000
+
+
+def test_one_that_was_refused_has_a_receipt_too() -> None:
+    receipt = receipt_of(replace(REFUSED, attempts=()), None)
+    assert (receipt.attempts, receipt.confidence) == ((), 0.93)
+
+
+async def test_they_are_kept_a_moment_later_and_at_the_end(store: SqliteStore) -> None:
+    receipts = Receipts(store, 10)
+    receipts([RECORD, replace(RECORD, id="req-2")])
+    await asyncio.sleep(1.2)
+    assert await store.receipt("acme", "req-2") is not None
+    receipts([replace(RECORD, id="req-3")])
+    await receipts.finish()
+    assert await store.receipt("acme", "req-3") is not None
+    await receipts.finish()
+
+
+async def test_of_very_many_the_windowed_ones_are_kept(store: SqliteStore) -> None:
+    receipts = Receipts(store, 5000)
+    for number in range(1000):
+        receipts([replace(RECORD, id=f"r{number}", confidence=0.5 if number % 10 == 0 else None)])
+    await receipts.finish()
+    kept = [number for number in range(1000) if await store.receipt("acme", f"r{number}")]
+    assert len(kept) == 200
+    assert set(range(0, 1000, 10)) <= set(kept)
+
+
+async def test_without_room_none_are_kept(store: SqliteStore) -> None:
+    receipts = Receipts(store, 0)
+    receipts([RECORD])
+    await receipts.finish()
+    assert await store.receipt("acme", "req-1") is None
+
+
+async def test_a_store_that_is_away_loses_them_quietly(tmp_path: Path) -> None:
+    receipts = Receipts(SqliteStore(tmp_path / "never-opened.db", "process"), 10)
+    receipts([RECORD])
+    await receipts.finish()
