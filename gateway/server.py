@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ def run(config: Path | None, host: str, port: int, workers: int, drain_s: float 
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
     os.environ[DRAIN_VARIABLE] = str(drain_s)
+    _open_many()
     _probe(host, port)
     shared = tempfile.mkdtemp(prefix="context-gateway-metrics-") if workers > 1 else None
     if shared:
@@ -72,6 +74,13 @@ def _serve(host: str, port: int, workers: int) -> None:
         _Supervisor(settings, [settings.bind_socket()]).run()
     else:
         uvicorn.Server(settings).run()
+
+
+def _open_many() -> None:
+    """Let this process and its workers open as many files as the system allows: each request takes two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _probe(host: str, port: int) -> None:

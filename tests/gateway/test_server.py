@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 import signal
 import socket
 import tempfile
@@ -49,6 +50,12 @@ def test_it_listens_before_it_is_ready(upstream: Upstream, tmp_path: Path) -> No
         assert status_of(f"{found.url}/readyz") == 503
         assert post_chat(f"{found.url}/v1", chat_body()).status == 200
         assert workers_in(tmp_path) == set()  # one process counts in its own memory
+
+
+def test_it_may_open_as_many_files_as_the_system_allows(upstream: Upstream, tmp_path: Path) -> None:
+    with serving(tmp_path, upstream) as found:
+        soft, hard = resource.prlimit(found.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard
 
 
 def test_told_to_stop_it_finishes_what_has_begun(upstream: Upstream, tmp_path: Path) -> None:
