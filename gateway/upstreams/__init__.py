@@ -4,5 +4,6 @@ candidates.py   where a model is served: upstreams by weight and load, then fall
 attempts.py     trying them: retries, backoff, what was tried
 breaker.py      who fails again and again is left alone for a while
 upstream.py     one upstream: its address, headers and pool of connections; azure.py: Azure OpenAI's addresses
+masking.py      the operator's secrets are not shown to callers, whatever an upstream quotes in its errors
 retry_after.py  when an upstream wants to be asked again
 """

@@ -17,9 +17,12 @@ from gateway.http1.errors import BrokenError, NotConnectedError, SilentError
 from gateway.http1.pool import Lease, Pool
 from gateway.http1.reply import Headers
 from gateway.upstreams.azure import azure_path
+from gateway.upstreams.masking import Mask
 from gateway.upstreams.retry_after import seconds
 
 __all__ = ["Headers", "Upstream", "UpstreamReply", "UpstreamRequest"]
+
+_ERRORS = 400  # statuses from here on
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -33,16 +36,20 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
 
 class UpstreamReply:
-    """A reply whose head has arrived; the body is read once, as it comes, with back-pressure."""
+    """A reply whose head has arrived; the body is read once, as it comes, with back-pressure.
 
-    __slots__ = ("_lease", "_name", "_reply", "headers", "status")
+    Of an error `mask` hides the operator's secrets.
+    """
 
-    def __init__(self, lease: Lease, name: str) -> None:
+    __slots__ = ("_lease", "_mask", "_name", "_reply", "headers", "status")
+
+    def __init__(self, lease: Lease, name: str, mask: Mask) -> None:
         self._lease = lease
         self._reply = lease.reply
         self._name = name
         self.status = lease.reply.status
-        self.headers: Headers = lease.reply.headers
+        self._mask = mask if self.status >= _ERRORS else None
+        self.headers: Headers = mask.headers(lease.reply.headers) if self._mask else lease.reply.headers
 
     def header(self, name: bytes) -> str:
         """Return the header's last value, or an empty string; `name` in lower case."""
@@ -59,7 +66,9 @@ class UpstreamReply:
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here already, to be taken instead of `chunks`; else None."""
-        return self._reply.taken() if self._reply.whole else None
+        if not self._reply.whole:
+            return None
+        return self._mask(self._reply.taken()) if self._mask else self._reply.taken()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body's bytes as they arrive.
@@ -68,8 +77,9 @@ class UpstreamReply:
             UpstreamUnreachableError: the connection broke before the body's end.
             UpstreamTimeoutError: the upstream fell silent.
         """
+        chunks = self._reply.chunks()
         try:
-            async for chunk in self._reply.chunks():
+            async for chunk in self._mask.through(chunks) if self._mask else chunks:
                 yield chunk
         except SilentError:
             raise UpstreamTimeoutError(f"The upstream {self._name!r} fell silent in its reply.") from None
@@ -95,6 +105,7 @@ class Upstream:
             self._prefix = b"http://" + self._host + self._prefix
             self._to_proxy = Proxy.of(settings.proxy.get_secret_value()).header
         self.own_headers = _own_headers(settings)
+        self._mask = Mask.of(settings)
         self._pool: Pool | None = None
         self._stack = AsyncExitStack()
 
@@ -130,7 +141,7 @@ class Upstream:
         if self._pool is None:
             raise RuntimeError("the upstream is used as an async context manager")
         try:
-            return UpstreamReply(await self._pool.send(self._outgoing(request)), self.name)
+            return UpstreamReply(await self._pool.send(self._outgoing(request)), self.name, self._mask)
         except NotConnectedError:
             raise UpstreamNotConnectedError(f"The upstream {self.name!r} can't be reached.") from None
         except SilentError:

@@ -53,6 +53,21 @@ async def _too_long(exchange: Exchange) -> None:
     await exchange.json(replies.error(said, "invalid_request_error", "context_length_exceeded"), 400)
 
 
+async def _quote_credentials(exchange: Exchange, in_pieces: bool = False) -> None:
+    """Refuse a key, and quote all that came; as a careless server does."""
+    came = [name + b": " + value for name, value in exchange.request.headers]
+    body = json.dumps(replies.error(f"Wrong: {b'; '.join(came).decode('latin-1')}", "invalid_api_key")).encode()
+    headers = [(b"Content-Type", b"application/json"), *((b"X-Came", line) for line in came)]
+    if not in_pieces:
+        await exchange.whole(401, body, headers)
+        return
+    await exchange.head(401, [*headers, (b"Transfer-Encoding", b"chunked")])
+    for start in range(0, len(body), 7):
+        await exchange.chunk(body[start : start + 7])
+        await asyncio.sleep(0.001)
+    await exchange.chunk(b"")
+
+
 async def _refuse_stream_options(exchange: Exchange) -> None:
     if "stream_options" in (exchange.request.json() or {}):
         body = replies.error("Unrecognized request argument supplied: stream_options", "invalid_request_error")
@@ -250,6 +265,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     **{f"error-{status}": partial(_error, status=status) for status in ERRORS},
     **{coding: partial(_compressed, coding=coding) for coding in ("gzip", "deflate", "br", "zstd")},
     "too-long": _too_long,
+    "quote-credentials": _quote_credentials,
+    "quote-in-pieces": partial(_quote_credentials, in_pieces=True),
     "refuse-stream-options": _refuse_stream_options,
     "stall-before-head": _stall_before_head,
     "stall-in-stream": _stall_in_stream,

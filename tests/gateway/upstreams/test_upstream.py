@@ -108,6 +108,22 @@ async def test_the_operators_headers_and_the_style_of_its_key() -> None:
     assert Upstream("main", plain).own_headers == [(b"authorization", b"Bearer k")]
 
 
+@pytest.mark.parametrize("behaviour", ["quote-credentials", "quote-in-pieces"])
+async def test_the_operators_key_is_not_shown_by_an_error_that_quotes_it(
+    upstream: upstreams.Upstream, behaviour: str
+) -> None:
+    settings = UpstreamSettings.model_validate({"base_url": upstream.url, "api_key": "sk-of-the-operator"})
+    async with Upstream("main", settings) as main:
+        request = UpstreamRequest("GET", "/models", [(b"x-behaviour", behaviour.encode()), *main.own_headers], None)
+        reply = await main.send(request)
+        body = await read(reply)
+        reply.close()
+    assert upstream.last.get("authorization") == "Bearer sk-of-the-operator"
+    assert b"authorization: Bearer ******************" in body
+    assert (b"x-came", b"authorization: Bearer ******************") in reply.headers
+    assert b"sk-of-the-operator" not in body
+
+
 async def test_azures_addresses_name_the_deployment(upstream: upstreams.Upstream) -> None:
     azure = {"api_version": "2024-10-21", "deployments": {"gpt-4o": "ours"}}
     settings = UpstreamSettings.model_validate({"base_url": upstream.url.removesuffix("/v1"), "azure": azure})
