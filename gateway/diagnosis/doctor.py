@@ -151,9 +151,9 @@ async def _embedding(settings: Settings) -> Finding:
 
 
 def _machine(settings: Settings, config: Path | None) -> Iterator[Finding]:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server takes as many as it may
     if 0 <= files < _FEW_FILES:
-        advice = "`ulimit -n 65536` before the start (LimitNOFILE= in systemd)"
+        advice = "`ulimit -Hn 65536` before the start (LimitNOFILE= in systemd)"
         yield Finding("open files", Level.WARNING, f"at most {files}: each request takes two", advice)
     if settings.redis is None:
         place = settings.store.path or stores.default_path(config)
