@@ -12,7 +12,7 @@ from gateway.store.entries import State
 from gateway.upstreams.attempts import Attempt, Outcome
 from gateway.upstreams.candidates import Candidate
 from gateway.usage import Cost, Usage
-from gateway.windowing.types import Decision, Reason
+from gateway.windowing.types import Decision, Reason, WindowOutcome
 from tests.gateway.records import RECORD
 
 OTHER = RequestRecord(
@@ -45,9 +45,10 @@ OTHER = RequestRecord(
     client_gone=True,
     stages=Stages(21.0, 22.0, 23.0, 24.0, 25.0, 26.0, (("parse", 27.0),)),
     forwarded_body="{}",
+    outcome=WindowOutcome(Reason.ERROR),
 )
-# A metric's label, made of the model's name: the log has the name itself.
-LEFT_OUT_OF_THE_LOG = {"model_label"}
+# A metric's label, made of the model's name: the log has the name itself. And what receipts are made of.
+LEFT_OUT_OF_THE_LOG = {"model_label", "outcome"}
 
 
 def names(kind: Any) -> list[str]:
