@@ -2,7 +2,7 @@
 import { get, path } from "./api.js";
 import { burnDown, said } from "./burndown.js";
 import { badge, card, fill, h, meter } from "./dom.js";
-import { amount, from, minute, percent } from "./format.js";
+import { amount, count, from, minute, percent } from "./format.js";
 import { budgetsOf } from "./policy.js";
 
 const MOST_DRAWN = 4;
@@ -19,7 +19,7 @@ function standingNode({ standing, forecast, title }) {
   const rate = !isBudget(standing);
   const parts = [h("div", { class: "limit-head" }, h("strong", {}, title), !rate && tone(standing, forecast)),
     meter(standing.most ? standing.spent / standing.most : 1, title, standing.most ? standing.reserved / standing.most : 0),
-    h("p", { class: "note" }, `${amount(standing.unit, standing.spent)} spent, ${amount(standing.unit, standing.reserved)} reserved, of ${amount(standing.unit, standing.most)} (${percent(standing.used)})`)];
+    h("p", { class: "note" }, rate ? `${count(standing.spent + standing.reserved)} of ${count(standing.most)} now` : `${amount(standing.unit, standing.spent)} spent, ${amount(standing.unit, standing.reserved)} reserved, of ${amount(standing.unit, standing.most)} (${percent(standing.used)})`)];
   if (!rate) {
     const rateNow = forecast?.rate_per_hour ? ` ${amount(standing.unit, forecast.rate_per_hour)} an hour.` : "";
     parts.push(h("p", { class: "note" }, said(standing, forecast) + rateNow + (standing.begins_anew ? ` It begins anew ${from(standing.begins_anew)}, ${minute(standing.begins_anew)} UTC.` : "")));
@@ -85,9 +85,9 @@ export async function budgetSection(team, signal) {
   const found = h("ul", { class: "limits", "aria-live": "polite" });
   const form = lookup(team.name, budgetsOf(team), found, signal);
   const drawn = own.filter(({ budget }) => budget && budget.period !== "hour").slice(0, MOST_DRAWN);
-  const charts = await Promise.all(drawn.map((pair) => burnDown(team.name, pair, signal)));
+  const charts = drawn.map((pair) => burnDown(team.name, pair, signal));
   const empty = !known.length && !form && h("p", { class: "empty" }, "This team has no limits: it may spend as much as it likes.");
   const node = [card("Limits", empty, h("ul", { class: "limits" }, own.map(standingNode)), form && h("h3", {}, "Of each by itself"), form, found),
     charts.length > 0 && h("div", { class: charts.length > 1 ? "grid" : "" }, charts.map((made) => made.node))];
-  return { node, mounted: () => charts.forEach((made) => made.mounted()) };
+  return { node, mounted: () => Promise.all(charts.map((made) => made.mounted())) };
 }

@@ -20,8 +20,7 @@ function step(group) {
 }
 
 /** What was left at each moment, reckoned back from what is left now. */
-async function leftOver(team, standing, budget, signal) {
-  const start = began(budget, standing.begins_anew), now = Date.now();
+async function leftOver(team, standing, budget, start, now, signal) {
   const group = budget.period === "day" || budget.period === "week" || budget.period === "hour" ? "hour" : "day";
   const by = budget.models?.length ? `${group},model` : group;
   const { rows } = await get("usage", { team, from: new Date(start).toISOString(), group_by: by }, signal);
@@ -39,7 +38,7 @@ async function leftOver(team, standing, budget, signal) {
     left += spent.get(at);
   }
   points.push({ x: start, y: Math.min(standing.most, left) });
-  return { start, now, points: points.reverse() };
+  return points.reverse();
 }
 
 function ahead(standing, forecast, now, end) {
@@ -51,18 +50,21 @@ function ahead(standing, forecast, now, end) {
 }
 
 /** Return the card of one budget's chart. */
-export async function burnDown(team, { standing, budget, forecast, title }, signal) {
-  const { start, now, points } = await leftOver(team, standing, budget, signal);
+export function burnDown(team, { standing, budget, forecast, title }, signal) {
+  const start = began(budget, standing.begins_anew), now = Date.now();
   const ends = standing.begins_anew ? Date.parse(standing.begins_anew) : Math.max(now + 7 * DAY, Math.min(now + 60 * DAY, Date.parse(forecast?.runs_out_at ?? "") || 0));
   const format = (value) => amount(standing.unit, value);
   const short = (time) => (ends - start <= 2 * DAY ? minute(time).slice(11) : shortDay(time));
   const made = chart(`Left of ${title}`, { format, type: "line",
     times: { min: start, max: ends, format: short, title: (time) => `${minute(time)} UTC` } }, signal);
-  const parts = [{ label: "Left", colour: "forwarded", area: true, values: points }];
-  const next = ahead(standing, forecast, now, ends);
-  if (next.length) parts.push({ label: "At the rate of now", colour: "added", dash: [5, 4], values: next, aside: true });
-  if (standing.begins_anew) parts.push({ label: "Even pace", colour: "even", dash: [2, 3], values: [{ x: start, y: standing.most }, { x: ends, y: 0 }], aside: true });
-  return { node: made.node, mounted: () => made.update([], parts, said(standing, forecast)) };
+  const mounted = async () => {
+    const parts = [{ label: "Left", colour: "forwarded", area: true, values: await leftOver(team, standing, budget, start, now, signal) }];
+    const next = ahead(standing, forecast, now, ends);
+    if (next.length) parts.push({ label: "At the rate of now", colour: "added", dash: [5, 4], values: next, aside: true });
+    if (standing.begins_anew) parts.push({ label: "Even pace", colour: "even", dash: [2, 3], values: [{ x: start, y: standing.most }, { x: ends, y: 0 }], aside: true });
+    made.update([], parts, said(standing, forecast));
+  };
+  return { node: made.node, mounted };
 }
 
 /** When it will have run out, in a sentence. */

@@ -1,6 +1,7 @@
 // Charts by Chart.js, each with a table of its figures; colours come from the style sheet, so that themes reach them.
 /* global Chart */
 import { card, fill, h } from "./dom.js";
+import { HOUR } from "./format.js";
 import { table } from "./tables.js";
 
 const drawn = new Set();
@@ -15,7 +16,7 @@ function dataset(part, options) {
       borderDash: part.dash ?? [], spanGaps: false }
     : { borderWidth: 0, maxBarThickness: 34, borderRadius: 2, categoryPercentage: 0.86, barPercentage: 0.92 };
   const tint = colour(part.colour);
-  return { ...look, type: line ? "line" : "bar", label: part.label, data: part.values, order: line ? 0 : 1,
+  return { ...look, pointStyle: line ? "line" : "rect", type: line ? "line" : "bar", label: part.label, data: part.values, order: line ? 0 : 1,
     borderColor: tint, backgroundColor: line && part.area ? `${tint}30` : tint, yAxisID: part.axis ?? "y",
     stack: options.stacked && !line ? "all" : part.label };
 }
@@ -25,13 +26,22 @@ function axis(format, more) {
     ticks: { color: colour("dim"), maxTicksLimit: 5, padding: 6, callback: format }, ...more };
 }
 
+const STEPS = [1, 2, 3, 6, 12, 24, 48, 120, 168, 336, 720].map((hours) => hours * HOUR);
+
+/** Whole steps from the beginning on, seven at most. */
+function moments({ min, max }) {
+  const step = STEPS.find((length) => (max - min) / length <= 7) ?? (max - min) / 6;
+  return Array.from({ length: Math.floor((max - min) / step) + 1 }, (_, place) => ({ value: min + place * step }));
+}
+
 function scales(options) {
   const amounts = axis(options.format, { stacked: Boolean(options.stacked), ...options.amounts });
   const names = { stacked: Boolean(options.stacked), grid: { display: false }, border: { color: colour("line") },
     ticks: { color: colour("dim"), maxRotation: 0, autoSkip: !options.lying, autoSkipPadding: 14 } };
   if (options.times) {
     Object.assign(names, { type: "linear", min: options.times.min, max: options.times.max });
-    Object.assign(names.ticks, { callback: options.times.format, maxTicksLimit: 7 });
+    Object.assign(names.ticks, { callback: options.times.format, maxTicksLimit: 9 });
+    names.afterBuildTicks = (scale) => (scale.ticks = moments(options.times));
   }
   const found = options.lying ? { x: amounts, y: names } : { x: names, y: amounts };
   if (options.second) found.y2 = axis(options.second, { position: "right", grid: { display: false }, suggestedMax: options.secondMax });
@@ -48,7 +58,7 @@ function configured(options, labels, parts) {
       scales: scales(options),
       plugins: {
         colors: { enabled: false },
-        legend: { display: parts.length > 1, align: "start", labels: { color: colour("text"), boxWidth: 10, boxHeight: 10, padding: 12 } },
+        legend: { display: parts.length > 1, align: "start", labels: { color: colour("text"), usePointStyle: true, boxHeight: 9, padding: 12 } },
         tooltip: { displayColors: parts.length > 1, callbacks: {
           ...(options.times && { title: ([item]) => item && options.times.title(item.parsed.x) }),
           label: ({ dataset: shown, datasetIndex, parsed }) => {

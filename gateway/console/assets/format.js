@@ -25,8 +25,8 @@ export const percent = (value) => (known(value) ? share.format(Number(value)) : 
 export function usd(value) {
   if (!known(value)) return UNKNOWN;
   const amount = Number(value), size = Math.abs(amount);
-  const digits = size === 0 || size >= 100 ? 2 : size >= 1 ? 2 : Math.min(9, Math.max(2, 2 - Math.floor(Math.log10(size))));
-  const text = size.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: digits });
+  const digits = size >= 1000 ? 0 : size === 0 || size >= 1 ? 2 : Math.min(9, Math.max(2, 2 - Math.floor(Math.log10(size))));
+  const text = size.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   return `${amount < 0 && Number(text.replaceAll(",", "")) !== 0 ? "−" : ""}$${text}`;
 }
 

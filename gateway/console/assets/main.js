@@ -48,6 +48,7 @@ async function show({ page, args, query }) {
   shown = { page, leave };
   const patience = setTimeout(() => fill(main, h("p", { class: "waiting" }, "Loading…")), 250);
   main.setAttribute("aria-busy", "true");
+  delete main.dataset.complete;
   let made;
   try {
     made = await page.show({ args, query, signal: leave.signal });
@@ -66,12 +67,19 @@ function put(made, held) {
   main.removeAttribute("aria-busy");
   document.title = `${made.title} · context-gateway`;
   mark();
-  made.mounted?.();
+  Promise.resolve(made.mounted?.()).catch(unless(shown.leave.signal)).then(() => made.node.isConnected && (main.dataset.complete = "yes"));
   const again = held && document.getElementById(held);
   (again || document.getElementById("title") || main).focus({ preventScroll: Boolean(again) });
   if (!again) scrollTo(0, 0);
   if (made.said) say(made.said);
 }
+
+/** What a page reads after it is shown may fail too; a page that was left may not care. */
+const unless = (signal) => (error) => {
+  if (signal.aborted) return;
+  const said = failed(error);
+  main.prepend(said.node);
+};
 
 function failed(error) {
   if (!(error instanceof ApiError)) console.error(error);

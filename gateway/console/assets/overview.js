@@ -4,21 +4,21 @@ import { chart } from "./charts.js";
 import { card, h, heading, setText } from "./dom.js";
 import { compact, count, ms, percent, usd } from "./format.js";
 import { live } from "./live.js";
-import { added, beginning, iso, label, RANGES, reader, since } from "./series.js";
+import { added, beginning, iso, label, RANGES, reader, since, summed } from "./series.js";
 import { replaceTable } from "./tables.js";
 import { usageTable } from "./usage_table.js";
 import { reason } from "./words.js";
 
 const TILES = [
   ["requests", "Requests", (sum) => compact(sum.requests), (sum) => `${compact(sum.windowed)} windowed`],
-  ["original", "Tokens original", (sum) => compact(sum.tokens_original), () => "prompts as they came"],
-  ["forwarded", "Tokens forwarded", (sum) => compact(sum.tokens_forwarded), () => "prompts as they went on"],
+  ["original", "Tokens original", (sum) => compact(sum.tokens_original), () => "as they came"],
+  ["forwarded", "Tokens forwarded", (sum) => compact(sum.tokens_forwarded), () => "as they went on"],
   ["saved", "Tokens saved", (sum) => compact(sum.tokens_saved), () => "the difference"],
-  ["ratio", "Effective tokens", (sum) => percent(sum.effective_tokens), () => "forwarded ÷ original"],
-  ["net", "Net saved", (sum) => usd(sum.saved_usd), () => "after the gateway's own cost"],
-  ["cost", "Cost", (sum) => usd(sum.cost_usd), (sum) => (sum.unpriced ? `${compact(sum.unpriced)} without a price` : "by list prices")],
-  ["added", "Added time", (sum) => ms(sum.mean_overhead_ms), () => "mean, before the upstream"],
-  ["errors", "Errors", (sum) => compact(sum.failed), (sum) => `and ${compact(sum.refused)} refused`],
+  ["ratio", "Effective tokens", (sum) => percent(sum.effective_tokens), () => "of the original"],
+  ["net", "Net saved", (sum) => usd(sum.saved_usd), () => "own cost taken off"],
+  ["cost", "Cost", (sum) => usd(sum.cost_usd), (sum) => (sum.unpriced ? `${compact(sum.unpriced)} unpriced` : "of all requests")],
+  ["added", "Added time", (sum) => ms(sum.mean_overhead_ms), () => "mean, own time"],
+  ["errors", "Errors", (sum) => compact(sum.failed), (sum) => `${compact(sum.refused)} refused`],
 ];
 
 function tiles() {
@@ -46,7 +46,7 @@ function charts(signal) {
 const pick = (steps, name) => steps.map((step) => (step.requests ? step[name] : 0));
 const mean = (steps, name) => steps.map((step) => step[name]);
 
-function draw(made, range, steps, reasons, sum) {
+function draw(made, range, steps, sum) {
   const labels = steps.map((step) => label(range, step.time));
   const some = sum.requests > 0;
   const over = (parts) => (some ? parts : []);
@@ -63,9 +63,11 @@ function draw(made, range, steps, reasons, sum) {
     { label: "Failed (5xx)", colour: "failed", values: pick(steps, "failed") },
     { label: "Refused (429)", colour: "refused", values: pick(steps, "refused") },
   ]), `${count(sum.failed)} failed, ${count(sum.refused)} refused.`);
-  const rows = [...reasons].sort((a, b) => b.requests - a.requests);
-  made.reasons.update(rows.map((row) => reason(row.group.reason)),
-    over([{ label: "Requests", colour: "requests", values: rows.map((row) => row.requests) }]),
+}
+
+function drawReasons(made, { rows: found }) {
+  const rows = found.toSorted((a, b) => b.requests - a.requests);
+  made.update(rows.map((row) => reason(row.group.reason)), rows.length ? [{ label: "Requests", colour: "requests", values: rows.map((row) => row.requests) }] : [],
     rows.length ? `Most often: ${reason(rows[0].group.reason)}, ${count(rows[0].requests)} requests.` : "");
 }
 
@@ -74,35 +76,56 @@ function picker(range) {
     h("a", { href: `#/overview?range=${name}`, id: `range-${name}`, title, "aria-label": `Last ${title}`, "aria-current": name === range ? "true" : null }, name)));
 }
 
+const MOST_ROWS = 2000;
+
+/** Read sums by team, by model and by reason: in one reading of the ledger, as long as that is no long answer. */
+function breakdown(signal) {
+  let apart = false;
+  return async (from) => {
+    const sums = (group_by) => get("usage", { from, group_by }, signal);
+    if (apart) {
+      const [byTeam, byModel, byReason] = await Promise.all(["team", "model", "reason"].map(sums));
+      return { byTeam, byModel, byReason };
+    }
+    const { rows, total } = await sums("team,model,reason");
+    apart = rows.length > MOST_ROWS;
+    return { byTeam: summed("team", rows, total), byModel: summed("model", rows, total), byReason: summed("reason", rows, total) };
+  };
+}
+
 export async function show({ query, signal }) {
   const range = RANGES[query.get("range")] ? query.get("range") : "24h";
   const read = reader();
   const sums = tiles(), made = charts(signal);
-  const teams = h("div", {}), models = h("div", {}), from = h("p", { class: "note" });
+  const teams = h("div", {}, h("p", { class: "waiting" }, "Loading…")), models = h("div", {}, h("p", { class: "waiting" }, "Loading…")), from = h("p", { class: "note" });
 
-  const load = async () => {
-    const first = iso(beginning(range));
-    const by = (group_by) => get("usage", { from: first, group_by }, signal);
-    const [steps, byTeam, byModel, byReason] = await Promise.all([read(range, {}, signal), by("team"), by("model"), by("reason")]);
-    return { steps, byTeam, byModel, byReason };
-  };
-  const draws = ({ steps, byTeam, byModel, byReason }) => {
-    const sum = { ...added(steps), ...byTeam.total };
+  const parts = breakdown(signal);
+  const drawSteps = (steps) => {
+    const sum = added(steps);
     sums.update(sum);
     setText(from, since(range));
-    draw(made, range, steps, byReason.rows, sum);
+    draw(made, range, steps, sum);
+  };
+  const drawParts = async () => {
+    const { byTeam, byModel, byReason } = await parts(iso(beginning(range)));
+    drawReasons(made.reasons, byReason);
     replaceTable(teams, usageTable("By team", "team", byTeam, (name) => h("a", { href: `#/teams/${encodeURIComponent(name)}` }, name)));
     replaceTable(models, usageTable("By model", "model", byModel));
   };
-  let found = await load();
-  const again = live(async () => draws(await load()), signal);
+  const load = async () => {
+    drawSteps(await read(range, {}, signal));
+    await drawParts();
+  };
+  let first = await read(range, {}, signal);
+  const again = live(load, signal);
   const node = h("div", { class: "page" },
     h("div", { class: "head" }, h("div", {}, heading("Overview"), from), h("div", { class: "controls" }, picker(range), again)),
     sums.node,
     h("div", { class: "grid" }, h("div", { class: "wide" }, made.tokens.node), made.money.node, made.ratio.node, made.reasons.node, made.errors.node),
     card("By team", teams), card("By model", models));
   return { title: "Overview", node, mounted() {
-    draws(found);
-    found = null;
+    drawSteps(first);
+    first = null;
+    return drawParts();
   } };
 }

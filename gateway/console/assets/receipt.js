@@ -26,22 +26,28 @@ function decided(entry, receipt) {
   return card("Decision", h("p", { class: "decision" }, badge(decision(entry.decision), entry.decision === "applied" ? "good" : "plain"), ` ${short}. ${long}`),
     facts([["Tokens original", count(entry.tokens_original)], ["Tokens forwarded", count(entry.tokens_forwarded)],
       ["Effective tokens", entry.tokens_original ? percent(entry.tokens_forwarded / entry.tokens_original) : undefined],
-      ["Confidence that the window holds what is needed", sure === null || sure === undefined ? undefined : percent(sure)]]));
+      ["Confidence", sure === null || sure === undefined ? undefined : percent(sure)]]));
 }
 
 const named = (name) => STAGES[name] ?? name.replace(/^window_/, "Windowing: ").replaceAll("_", " ");
 
+const ofUpstream = ({ name }) => name === "upstream_head" || name === "reply";
+
+/** Bars are of the gateway's time or of the upstream's, each beside its own longest: one is a hundred times the other. */
 function stages(found, entry) {
-  const longest = Math.max(...found.map((stage) => stage.ms));
-  const bar = (value) => {
-    const made = h("span", { class: "stage-bar", "aria-hidden": "true" });
-    made.style.width = `${longest ? Math.max(0.5, (100 * value) / longest) : 0}%`;
-    return h("span", { class: "stage-track" }, made);
+  const longest = (upstream) => Math.max(0, ...found.filter((stage) => ofUpstream(stage) === upstream).map((stage) => stage.ms));
+  const most = { true: longest(true), false: longest(false) };
+  const bar = (stage) => {
+    const upstream = ofUpstream(stage), made = h("span", { class: `stage-bar ${upstream ? "is-upstream" : ""}` });
+    made.style.width = `${most[upstream] ? Math.max(0.5, (100 * stage.ms) / most[upstream]) : 0}%`;
+    return h("span", { class: "stage-track", "aria-hidden": "true" }, made);
   };
   const columns = [{ title: "Stage", cell: ({ name }) => named(name) }, { title: "Time", number: true, cell: (stage) => ms(stage.ms) },
-    { title: "Share", class: "bars", cell: (stage) => bar(stage.ms) }];
-  return card("Time", h("p", { class: "note" }, `${ms(entry.total_ms)} in all, of which the gateway added ${ms(entry.overhead_ms)} before the upstream was asked; the reply's first byte came after ${ms(entry.first_byte_ms)}.`),
-    table({ caption: "Stages", columns, rows: found, empty: "The stages are not known." }));
+    { title: "Beside the longest", class: "bars", cell: bar }];
+  const first = entry.first_byte_ms === null ? "" : `; the reply's first byte came after ${ms(entry.first_byte_ms)}`;
+  return card("Time", h("p", { class: "note" }, `${ms(entry.total_ms)} in all, of which the gateway added ${ms(entry.overhead_ms)} before the upstream was asked${first}.`),
+    table({ caption: "Stages", columns, rows: found, empty: "The stages are not known." }),
+    h("ul", { class: "legend" }, h("li", {}, h("span", { class: "swatch stage-bar", "aria-hidden": "true" }), "the gateway's"), h("li", {}, h("span", { class: "swatch stage-bar is-upstream", "aria-hidden": "true" }), "the upstream's")));
 }
 
 function usage(entry) {
@@ -59,8 +65,8 @@ function attempts(receipt) {
     const at = text.lastIndexOf(": ");
     return { place: place + 1, upstream: at < 0 ? text : text.slice(0, at), outcome: at < 0 ? "" : text.slice(at + 2) };
   });
-  return card("Attempts", table({ caption: "Attempts", rows, columns: [{ title: "No.", number: true, cell: ({ place }) => count(place) },
-    { title: "Upstream", cell: ({ upstream }) => h("bdi", {}, upstream) }, { title: "How it ended", cell: ({ outcome }) => OUTCOMES[outcome] ?? outcome }] }),
+  return card("Attempts", table({ caption: "Attempts", rows, columns: [
+    { title: "Upstream", cell: ({ place, upstream }) => [`${place}. `, h("bdi", {}, upstream)] }, { title: "How it ended", cell: ({ outcome }) => OUTCOMES[outcome] ?? outcome }] }),
   receipt.model_served && h("p", { class: "note" }, "Served by ", h("bdi", {}, receipt.model_served), ", instead of the model that was asked for."));
 }
 

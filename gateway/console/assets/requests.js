@@ -63,12 +63,20 @@ function sizes({ tokens_original: before, tokens_forwarded: after }) {
 }
 
 const address = ({ id }) => `#/requests/${encodeURIComponent(id)}`;
+
+/** What was done; where nothing was, only why. */
+function decided(entry) {
+  if (entry.decision === "applied") return badge("Windowed", "good");
+  if (entry.decision === "shadow") return badge("In shadow", "info");
+  return entry.reason ? h("span", { title: decision(entry.decision) }, reason(entry.reason)) : decision(entry.decision);
+}
+
 const COLUMNS = [
   { title: "Time (UTC)", class: "name", cell: (entry) => h("a", { href: address(entry), "aria-label": `Receipt of ${second(entry.time)}, ${entry.id}` }, second(entry.time)) },
   { title: "Team", cell: ({ team }) => h("bdi", {}, team) },
   { title: "User", class: "cut", cell: ({ user }) => (user ? h("bdi", { title: user }, user) : "–") },
   { title: "Model", class: "cut", cell: ({ model }) => (model ? h("bdi", { title: model }, model) : "–") },
-  { title: "Decision", cell: (entry) => (entry.decision === "applied" ? badge("Windowed", "good") : [decision(entry.decision), entry.reason && h("span", { class: "sub" }, reason(entry.reason))]) },
+  { title: "Decision", cell: decided },
   { title: "Prompt tokens", number: true, cell: sizes },
   { title: "Kept", number: true, cell: ({ tokens_original: before, tokens_forwarded: after }) => (before && after !== null ? percent(after / before) : "–") },
   { title: "Cost", number: true, cell: ({ cost_usd: cost }) => usd(cost) },

@@ -40,6 +40,12 @@ export function added(rows) {
     mean_overhead_ms: mean("mean_overhead_ms"), mean_total_ms: mean("mean_total_ms") };
 }
 
+/** A reply by one of the groups of a reply by several. */
+export function summed(group, rows, total) {
+  const parts = Map.groupBy(rows, (row) => row.group[group]);
+  return { total, rows: [...parts].map(([name, found]) => ({ ...added(found), group: { [group]: name } })) };
+}
+
 const start = (group) => Date.parse(group.hour ? `${group.hour}Z` : `${group.day}T00:00Z`);
 
 /** The steps' names on an axis. */

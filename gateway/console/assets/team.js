@@ -3,11 +3,11 @@ import { get, path, remove } from "./api.js";
 import { budgetSection } from "./budgets.js";
 import { chart } from "./charts.js";
 import { confirm } from "./dialogs.js";
-import { badge, card, facts, h, heading } from "./dom.js";
+import { badge, card, facts, fill, h, heading } from "./dom.js";
 import { compact } from "./format.js";
 import { keySection } from "./keys.js";
 import { termsOf } from "./policy.js";
-import { added, beginning, iso, label, reader } from "./series.js";
+import { added, beginning, iso, label, reader, summed } from "./series.js";
 import { mayChange } from "./session.js";
 import { usageTable } from "./usage_table.js";
 
@@ -31,29 +31,34 @@ function actions(team) {
     h("button", { type: "button", class: "danger-text", onclick: gone }, "Remove")];
 }
 
-async function usageSection(team, signal) {
-  const by = (group_by) => get("usage", { team, from: iso(beginning(RANGE)), group_by }, signal);
-  const [steps, models, users] = await Promise.all([reader()(RANGE, { team }, signal), by("model"), by("user")]);
+function usageSection(team, signal) {
   const made = chart("Tokens, last 30 days", { format: compact, stacked: true }, signal);
-  const sum = added(steps);
-  const draw = () => made.update(steps.map((step) => label(RANGE, step.time)), sum.requests ? [
-    { label: "Forwarded", colour: "forwarded", values: steps.map((step) => step.tokens_forwarded) },
-    { label: "Saved", colour: "saved", values: steps.map((step) => step.tokens_saved) },
-  ] : [], `${compact(sum.tokens_saved)} of ${compact(sum.tokens_original)} tokens were saved.`);
-  const node = [made.node, card("By model, last 30 days", usageTable("By model", "model", models)),
-    card("By user, last 30 days", usageTable("By user", "user", users))];
-  return { node, mounted: draw };
+  const models = h("div", {}, "Loading…"), users = h("div", {}, "Loading…");
+  const draw = (steps) => {
+    const sum = added(steps);
+    made.update(steps.map((step) => label(RANGE, step.time)), sum.requests ? [
+      { label: "Forwarded", colour: "forwarded", values: steps.map((step) => step.tokens_forwarded) },
+      { label: "Saved", colour: "saved", values: steps.map((step) => step.tokens_saved) },
+    ] : [], `${compact(sum.tokens_saved)} of ${compact(sum.tokens_original)} tokens were saved.`);
+  };
+  const mounted = async () => {
+    draw(await reader()(RANGE, { team }, signal));
+    const { rows, total } = await get("usage", { team, from: iso(beginning(RANGE)), group_by: "model,user" }, signal);
+    fill(models, usageTable("By model", "model", summed("model", rows, total)));
+    fill(users, usageTable("By user", "user", summed("user", rows, total)));
+  };
+  return { node: [made.node, card("By model, last 30 days", models), card("By user, last 30 days", users)], mounted };
 }
 
 export async function show({ args: [name], signal }) {
   const team = await get(path("teams", name), {}, signal);
-  const [budgets, keys, usage] = await Promise.all([budgetSection(team, signal), keySection(name, signal), usageSection(name, signal)]);
+  const [budgets, keys] = await Promise.all([budgetSection(team, signal), keySection(name, signal)]);
+  const usage = usageSection(name, signal);
   const node = h("div", { class: "page" },
     h("p", { class: "crumbs" }, h("a", { href: "#/teams" }, "Teams")),
     h("div", { class: "head" }, heading(team.name), h("div", { class: "controls" }, h("a", { href: `#/requests?team=${encodeURIComponent(name)}` }, "Its requests"), actions(team))),
     budgets.node, keys, card("Policy", facts(termsOf(team))), usage.node);
-  return { title: `Team ${team.name}`, node, mounted() {
-    budgets.mounted();
-    usage.mounted();
+  return { title: `Team ${team.name}`, node, async mounted() {
+    await Promise.all([budgets.mounted(), usage.mounted()]);
   } };
 }
