@@ -1,0 +1,1 @@
+"""Tests of what is deployed: the image, compose, Kubernetes, nginx, Prometheus' rules and Grafana's dashboards."""
