@@ -1,15 +1,20 @@
 """Receipts of finished requests: made off their clients' path, the latest ones kept in the store."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 
 from gateway.record import RequestRecord
 from gateway.store.contract import Store, StoreUnavailableError
 from gateway.store.receipts import Receipt, Span, SpanKind
+from gateway.windowing import strip as strips
+from gateway.windowing.strip import Strip
 from gateway.windowing.types import WindowOutcome
 
 _LONGEST = 200_000  # characters of a body; what is longer is cut
+_MOST_SPANS = 4000  # more than a screen has pixels
+_KINDS = {strips.PROTECTED: SpanKind.PROTECTED, strips.CHUNK: SpanKind.CHUNK, strips.GAP: SpanKind.GAP}
 # Nobody can look at all of them where there are many, and each costs about what its settlement does.
 _EVERY_S = 1.0
 _MOST = 200
@@ -63,15 +68,15 @@ def _worth(records: Sequence[RequestRecord]) -> list[RequestRecord]:
 
 def receipt_of(record: RequestRecord, outcome: WindowOutcome | None) -> Receipt:
     """Return the receipt of a finished request, with texts only where the record has the forwarded body."""
-    texts = record.forwarded_body is not None
+    strip = strips.unpacked(outcome.strip) if outcome and outcome.strip else None
     return Receipt(
         id=record.id,
         team=record.team,
         time=record.time.timestamp(),
-        question="",
-        spans=_spans(outcome) if outcome else (),
+        question=strip.question if strip and record.forwarded_body is not None else "",
+        spans=_spans(strip) if strip else (),
         stages=tuple((name, round(ms, 3)) for name, ms in _stages(record)),
-        forwarded_body=(record.forwarded_body or "")[:_LONGEST] if texts else "",
+        forwarded_body=(record.forwarded_body or "")[:_LONGEST],
         model_served=record.model_served or "",
         attempts=tuple(f"{attempt.candidate.upstream}: {attempt.outcome}" for attempt in record.attempts),
         confidence=None if record.confidence is None else round(record.confidence, 3),
@@ -79,9 +84,28 @@ def receipt_of(record: RequestRecord, outcome: WindowOutcome | None) -> Receipt:
     )
 
 
-def _spans(outcome: WindowOutcome) -> tuple[Span, ...]:
-    chunks = sorted(outcome.report, key=lambda chunk: (chunk.message, chunk.start))
-    return tuple(Span(SpanKind.CHUNK, chunk.tokens, round(chunk.score, 3), chunk.kept) for chunk in chunks)
+def _spans(strip: Strip) -> tuple[Span, ...]:
+    columns = zip(strip.kinds, strip.tokens, strip.scores, strip.kept, strict=True)
+    spans = [_span(*column) for column in columns]
+    while len(spans) > _MOST_SPANS:
+        spans = list(_coarser(spans))
+    return tuple(spans)
+
+
+def _span(kind: str, tokens: int, score: int, kept: str) -> Span:
+    return Span(_KINDS[kind], tokens, None if score < 0 else score / strips.HIGHEST, kept == strips.KEPT)
+
+
+def _coarser(spans: Sequence[Span]) -> Iterator[Span]:
+    """Yield the same with pairs of neighbours as one; such a pair counts as kept where either is."""
+    for first, second in zip_longest(spans[::2], spans[1::2]):
+        yield first if second is None else _both(first, second)
+
+
+def _both(first: Span, second: Span) -> Span:
+    scores = [span.score for span in (first, second) if span.score is not None]
+    kind = SpanKind.CHUNK if scores else first.kind
+    return Span(kind, first.tokens + second.tokens, max(scores, default=None), first.kept or second.kept)
 
 
 def _stages(record: RequestRecord) -> list[tuple[str, float]]:

@@ -15,11 +15,14 @@ class SpanKind(StrEnum):
 
     PROTECTED = "protected"  # stays word for word
     CHUNK = "chunk"  # of a text that may be trimmed
-    GAP = "gap"  # of such a text, and in no chunk
+    GAP = "gap"  # in no chunk, and gone with its message
 
 
 class Span(NamedTuple):
-    """A stretch of a request, in the order in which it stands there; `score` is 0 to 1, None where there is none."""
+    """A stretch of a request, in the order in which it stands there.
+
+    `score` is 0 for the request's least likely chunk and 1 for its likeliest, None for what was not scored.
+    """
 
     kind: SpanKind
     tokens: int

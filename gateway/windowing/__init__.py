@@ -22,4 +22,5 @@ In a windowing process (worker.py, ready after a rehearsal.py), window.py takes 
       keep.py                        the selected spans, with all that has to stay beside them
     rewrite.py parts.py markers.py the spliced body, a marker for each gap
     verify.py                      the last look, by other means
+    drawing.py strip.py            what was kept and what was not, for the receipt
 """

@@ -63,6 +63,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
     lookups: Lookups = Lookups()
     confidence: float | None = None
     skipped: tuple[str, ...] = ()
+    strip: bytes = b""
 
     def outcome(self) -> WindowOutcome:
         """Return the job's outcome."""
@@ -75,6 +76,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", array_like=True):
             self.detail,
             confidence=self.confidence,
             skipped=self.skipped,
+            strip=self.strip,
         )
 
 

@@ -67,7 +67,8 @@ class WindowOutcome:
     `body` is the spliced body when `reason` is RELEVANCE, else None: the original is to be forwarded. Token
     counts are None where nothing was counted. `stages` are (name, milliseconds); `detail` says in one line what
     went wrong, without any text of the prompt. `confidence` is the share of the evidence that is expected inside
-    the window, None where none was made; `skipped` names the stages that there was no time for.
+    the window, None where none was made; `skipped` names the stages that there was no time for; `strip` is the
+    packed strip of a window, for its receipt.
     """
 
     reason: Reason
@@ -79,3 +80,4 @@ class WindowOutcome:
     report: tuple[ChunkReport, ...] = ()
     confidence: float | None = None
     skipped: tuple[str, ...] = ()
+    strip: bytes = b""

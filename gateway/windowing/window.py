@@ -6,16 +6,19 @@ from typing import Protocol
 
 from gateway.windowing.conversation import Conversation
 from gateway.windowing.counting import Tally, count_texts
+from gateway.windowing.drawing import strip_of
 from gateway.windowing.intent import needs_whole_context
 from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.measuring import AsItIsError, Clock, Measured, measure
 from gateway.windowing.protect import Plan, plan
 from gateway.windowing.rewrite import Rewritten, rewrite
 from gateway.windowing.sizing import sized
+from gateway.windowing.strip import packed
 from gateway.windowing.types import ChunkReport, Reason, WindowOutcome, WindowPolicy
 from gateway.windowing.verify import verify
 from retrieval.types import Counter, Deadline, Document, Query, Ranking
 
+_SPARE_S = 0.01  # of the time; with less left a window is returned without its strip
 _MIN_SAVING = 0.1  # of the tokens; a smaller one is not worth a changed request
 
 
@@ -48,7 +51,8 @@ def window(
         clock.stage("select")
         outcome = _forwarded(measured, rewrite(planned, ranking.chunks, keeper.spans, kept), planned, clock)
         report = _report(planned, ranking, kept) if explain else ()
-        return replace(outcome, report=report, confidence=window.confidence, skipped=ranking.skipped)
+        strip = packed(strip_of(measured, planned, ranking, keeper.spans, kept)) if deadline.left() > _SPARE_S else b""
+        return replace(outcome, report=report, confidence=window.confidence, skipped=ranking.skipped, strip=strip)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the original request goes through
         return clock.failed(error)
 

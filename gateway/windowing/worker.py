@@ -105,7 +105,7 @@ class Worker:
         return Reply(
             job.id, outcome.reason, outcome.body, outcome.tokens_original, outcome.tokens_forwarded, outcome.stages,
             outcome.detail, _lookups(self._retriever) if self._retriever else Lookups(), outcome.confidence,
-            outcome.skipped,
+            outcome.skipped, outcome.strip,
         )  # fmt: skip
 
     def _send(self, frame: State | Reply) -> None:

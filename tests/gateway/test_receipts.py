@@ -6,7 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.receipts import Receipts, receipt_of
+from gateway.store.receipts import Span, SpanKind
 from gateway.store.sqlite import SqliteStore
+from gateway.windowing.strip import Strip, packed
+from gateway.windowing.types import Reason, WindowOutcome
 from tests.gateway.records import RECORD, REFUSED
 
 
@@ -70,3 +73,28 @@ async def test_a_store_that_is_away_loses_them_quietly(tmp_path: Path) -> None:
     receipts = Receipts(SqliteStore(tmp_path / "never-opened.db", "process"), 10)
     receipts([RECORD])
     await receipts.finish()
+
+
+def windowed(*columns: tuple[str, int, int, str]) -> WindowOutcome:
+    kinds, tokens, scores, kept = zip(*columns, strict=True)
+    return WindowOutcome(Reason.RELEVANCE, strip=packed(Strip("Why?", "".join(kinds), tokens, scores, "".join(kept))))
+
+
+def test_the_spans_are_those_of_the_window_and_the_question_is_there_where_prompts_are_logged() -> None:
+    outcome = windowed(("p", 4, -1, "y"), ("c", 60, 250, "n"), ("g", 9, -1, "n"))
+    assert receipt_of(RECORD, outcome).spans == (
+        Span(SpanKind.PROTECTED, 4, None, True),
+        Span(SpanKind.CHUNK, 60, 0.25, False),
+        Span(SpanKind.GAP, 9, None, False),
+    )
+    assert receipt_of(RECORD, outcome).question == ""
+    assert receipt_of(replace(RECORD, forwarded_body="{}"), outcome).question == "Why?"
+
+
+def test_of_very_many_spans_neighbours_are_drawn_together() -> None:
+    columns = [("c", 60, number % 1000, "y" if number % 100 == 0 else "n") for number in range(9001)]
+    receipt = receipt_of(RECORD, windowed(("p", 5, -1, "y"), *columns))
+    assert 1000 < len(receipt.spans) <= 4000
+    assert sum(span.tokens for span in receipt.spans) == 5 + 60 * 9001
+    assert sum(span.kept for span in receipt.spans) == 91
+    assert receipt.spans[0] == Span(SpanKind.CHUNK, 185, 0.002, True)
