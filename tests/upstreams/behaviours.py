@@ -4,13 +4,13 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import brotli
 import zstandard
 
-from tests.upstreams import replies
+from tests.upstreams import replies, responses
 from tests.upstreams.routes import chat, route, stream, wished
 from tests.upstreams.wire import Exchange, Headers
 
@@ -165,10 +165,19 @@ async def _crlf(exchange: Exchange) -> None:
     await stream(exchange, [b": a comment\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n", *events])
 
 
+async def _paced(exchange: Exchange, events: Iterable[bytes]) -> None:
+    for event in events:
+        await exchange.event(event)
+        await asyncio.sleep(0.02)
+
+
 async def _endless(exchange: Exchange) -> None:
     request = exchange.request.json() or {}
     exchange.charge(replies.usage(request, 10**9))
     await exchange.begin_stream()
+    if exchange.request.path.endswith("/responses"):
+        # Six minutes of it: longer than anybody waits.
+        await _paced(exchange, responses.events(request, text="on " * 25_000))
     base = {"id": "chatcmpl-endless", "object": "chat.completion.chunk", "created": replies.CREATED, "model": "m"}
     while True:
         await exchange.event(replies.event({**base, "choices": [{"index": 0, "delta": {"content": "on "}}]}))

@@ -46,16 +46,27 @@ def _text_of(item: Json) -> str:
 
 def _item(request: Json, text: str | None) -> tuple[Json, bool]:
     tools = [tool for tool in request.get("tools") or [] if tool.get("type") == "function"]
-    if tools:
+    if tools and not _has_output(request):
         arguments = json.dumps(arguments_of(tools[0].get("parameters") or {}))
         call = {"call_id": "call_1", "name": tools[0]["name"], "arguments": arguments}
         return {"id": "fc_test", "type": "function_call", "status": "completed", **call}, True
-    full = said_to(request) if text is None else text
+    full = _said(request) if text is None else text
     kept = cut(request, full)
     content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": kept}]
     whole = len(kept) == len(full)
     message = {"id": "msg_test", "type": "message", "status": "completed" if whole else "incomplete"}
     return {**message, "role": "assistant", "content": content}, whole
+
+
+def _has_output(request: Json) -> bool:
+    given = request.get("input")
+    last = given[-1] if isinstance(given, list) and given else None
+    return isinstance(last, dict) and last.get("type") == "function_call_output"
+
+
+def _said(request: Json) -> str:
+    wanted = (request.get("text") or {}).get("format") or {}
+    return json.dumps(arguments_of(wanted["schema"])) if wanted.get("type") == "json_schema" else said_to(request)
 
 
 def _of_message(item: Json) -> list[tuple[str, Json]]:
@@ -103,7 +114,7 @@ def _filled(request: Json, output: list[Json], usage: Json | None, status: str) 
         "reasoning": {"effort": (request.get("reasoning") or {}).get("effort"), "summary": None},
         "store": True,
         "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
+        "text": request.get("text") or {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": request.get("tools") or [],
         "top_p": 1.0,

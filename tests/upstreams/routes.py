@@ -1,10 +1,12 @@
 """The API: chat, responses, completions, embeddings, models, files, audio; anything else is described in JSON.
 
-A header `x-answer-tokens` asks for an answer of so many tokens, `x-pace-ms` for a pause after each event of a stream.
+A header `x-answer-tokens` asks for an answer of so many tokens, `x-answer-matching` for what matches that expression in
+the request's body, `x-pace-ms` for a pause after each event of a stream.
 """
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -54,7 +56,10 @@ async def chat(exchange: Exchange, echo: bool = False) -> None:
 
 
 def wished(exchange: Exchange) -> str | None:
-    """Return a text of as many tokens as the request's header names, if it does."""
+    """Return the text that the request's headers wish for, if they do."""
+    if matching := exchange.request.get("x-answer-matching"):
+        found = re.search(matching, exchange.request.body.decode(errors="replace"))
+        return found[0] if found else "Nothing matches."
     tokens = exchange.request.get("x-answer-tokens")
     return "tok " * int(tokens) if tokens else None
 
