@@ -26,7 +26,7 @@ from benchmarks.load import HEADERS, Load, generator, measure, run
 from benchmarks.peers_install import PeerUnavailableError
 from benchmarks.peers_proxies import PEERS
 from benchmarks.process_costs import cpu_seconds, resident_mb
-from benchmarks.report import console
+from benchmarks.report import console, machine
 from benchmarks.targets import Target, bare_relay, full_gateway, upstream
 
 UPSTREAM, BARE, GATEWAY = "upstream alone", "bare relay", "gateway"
@@ -73,13 +73,13 @@ class Found:
 
 
 def _median(loads: list[Load] | None, figure: Callable[[Load], float]) -> float | None:
-    return statistics.median(map(figure, loads)) if loads else None
+    answered = [load for load in loads or () if load.rps]  # who answers nothing in time has no latency either
+    return statistics.median(map(figure, answered)) if answered else None
 
 
 def _added(loads: list[Load] | None, alone: list[Load] | None) -> float | None:
-    if not loads or not alone:
-        return None
-    return statistics.median(one.p50 - base.p50 for one, base in zip(loads, alone, strict=True))
+    pairs = [(one.p50, base.p50) for one, base in zip(loads or (), alone or (), strict=False) if one.rps and base.rps]
+    return statistics.median(one - base for one, base in pairs) if pairs else None
 
 
 def answers(target: Target, body: bytes = BODY, headers: Mapping[str, str] = HEADERS) -> str:
@@ -249,10 +249,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without", default="", help="peers that are left out, comma-separated")
     options = parser.parse_args()
-    found, out = Found(), console()
+    found, out, before = Found(), console(), machine()
     measure_small(found, options.seconds, options.rounds, set(options.without.split(",")))
     measure_workers(found, options.seconds, options.rounds)
     show(found, options.rounds, out)
+    out.print(f"{before} before, {machine()} after", style="dim")
     return 0 if show_bars(bars_of(found), out) else 1
 
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.bars import Bar, show_bars
 from benchmarks.load import quantile
 from benchmarks.process_costs import cpu_seconds, resident_mb
-from benchmarks.report import console
+from benchmarks.report import console, machine
 from benchmarks.stream_client import Seen, StreamClient, connected, request_for
 from benchmarks.targets import Target, bare_relay, full_gateway, upstream
 
@@ -257,6 +257,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=1000, help="slow streams at once")
     parser.add_argument("--seconds", type=float, default=15, help="length of a slow stream")
     options = parser.parse_args()
+    before = machine()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets a stream, in the relays too
     with ExitStack() as stack:
@@ -268,6 +269,7 @@ def main() -> int:
         found = uvloop.run(measure(targets, options.rounds, options.streams, options.seconds))
     out = console()
     show(found, out)
+    out.print(f"{before} before, {machine()} after", style="dim")
     return 0 if show_bars(bars_of(found), out) else 1
 
 

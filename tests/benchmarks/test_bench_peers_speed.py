@@ -45,3 +45,10 @@ def test_the_table_has_all_that_was_found() -> None:
     assert cells[0] == ["gateway", "1", "3,100", "0.52", "44", "5.17", "0.50", "2.00", "4.00", "2.0", "0", "700"]
     assert "headroom: not measured, no wheel" in text
     assert "gateway without its windowing process: 70 MB" in text
+
+
+def test_who_answers_nothing_has_no_figures() -> None:
+    of = found(3_100, 0.22)
+    of.loads["portkey", 64] = [Load(0.0, 0.0, 0.0, 0)]
+    assert (of.rate("portkey", 64), of.added("portkey", 64), of.spread("portkey", 64)) == (None, None, None)
+    assert of.ratio(GATEWAY, "portkey", 64) is None
