@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,9 +120,7 @@ class Scene:
 
     def folder(self, name: str) -> Path:
         """Return a new folder."""
-        found = self._folder / name
-        found.mkdir()
-        return found
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder))
 
     @property
     def place(self) -> Place:

@@ -28,7 +28,7 @@ _KILLS = 3
 _UP_S = (0.5, 1.5)  # between the kills
 _EXPIRED_S = 2 * EXPIRY_S + 3
 _REPLACED_S = 10.0
-_DRAIN_S = "1.5"
+_DRAIN_S = "3"  # as by default
 _WORKER = b"spawn_main"
 _RELOADS = 5
 
@@ -135,12 +135,12 @@ def rolling_restart(scene: Scene, found: Findings) -> None:
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(running(["-m", "benchmarks.billing", str(port)], port)).url
         write_config(folder / "gateway.yaml", upstream + "/v1", f'store: {{path: "{file}"}}')
-        gateways = [
-            GatewayProcess(folder / "gateway.yaml", folder / f"{number}.log", "--drain-seconds", _DRAIN_S)
-            for number in range(2)
-        ]
+        gateways = []
+        for number in range(2):
+            log = folder / f"{number}.log"
+            gateways.append(GatewayProcess(folder / "gateway.yaml", log, "--drain-seconds", _DRAIN_S))
+            stack.callback(gateways[-1].close)
         for gateway in gateways:
-            stack.callback(gateway.close)
             gateway.wait()
         front = stack.enter_context(nginx.nginx(folder, [gateway.port for gateway in gateways]))
         progress = under_load(f"http://127.0.0.1:{front}/v1", _CLIENTS, lambda _: _roll(gateways, found))
@@ -158,7 +158,7 @@ def _roll(gateways: list[GatewayProcess], found: Findings) -> None:
         gateway.process.wait(30)
         gateway.restart()
         found.recovery_s = time.monotonic() - began
-        time.sleep(1.5)  # nginx leaves one that failed alone for a second
+        time.sleep(1.0)
 
 
 def reloaded(scene: Scene, found: Findings) -> None:

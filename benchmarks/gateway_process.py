@@ -1,5 +1,6 @@
 """A gateway process that can be killed, told to stop, and started again on the same port."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -41,7 +42,9 @@ class GatewayProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "gateway.cli", *self._arguments]
         with self.log.open("ab") as out:
-            return subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=out, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                command, cwd=ROOT, env=self._env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def wait(self, path: str = "/healthz") -> float:
         """Wait until it answers there; return the seconds that took."""
@@ -68,5 +71,7 @@ class GatewayProcess:
         self.process.send_signal(signal.SIGHUP)
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop it, and whatever it has started and left behind."""
         stop(self.process)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)

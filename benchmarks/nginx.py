@@ -1,4 +1,4 @@
-"""nginx before gateways, from a configuration that is made here."""
+"""nginx before gateways; towards them it is set as in deploy/nginx/nginx.conf, which needs Docker's name server."""
 
 import contextlib
 import shutil
@@ -14,7 +14,7 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream gateways {{ {servers} keepalive 64; }}
+  upstream gateways {{ {servers} keepalive 64; keepalive_timeout 2s; }}
   server {{ listen 127.0.0.1:{port}; location / {{
     proxy_pass http://gateways; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
   }} }}
@@ -34,7 +34,7 @@ def nginx(folder: Path, ports: Sequence[int]) -> Iterator[int]:
     if program is None:
         raise SystemExit("nginx is not installed (apt-get install nginx-light)")
     port = free_port()
-    servers = " ".join(f"server 127.0.0.1:{own} max_fails=1 fail_timeout=1s;" for own in ports)
+    servers = " ".join(f"server 127.0.0.1:{own} max_fails=0;" for own in ports)
     config = folder / "nginx.conf"
     config.write_text(_CONFIG.format(folder=folder, servers=servers, port=port))
     process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL)
