@@ -1,7 +1,9 @@
 """Questions to the ledger that are answered newest first, a page at a time."""
 
 import string
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.store.entries import Entry, State
@@ -50,17 +52,16 @@ class Query:
         )
         return tuple((name, value) for name, value in wanted if value is not None)
 
-    def wants(self, entry: Entry) -> bool:
-        """Whether it asks for the entry; sqlite_ledger.py has the same in SQL."""
-        if not self.since <= entry.time < self.until or self.team not in (None, entry.team):
-            return False
-        if self.status is not None and not self.status[0] <= entry.status <= self.status[1]:
-            return False
-        return all(getattr(entry, name) == value for name, value in self.values) and self._says(entry)
-
-    def _says(self, entry: Entry) -> bool:
-        text = folded(self.text)
-        return entry.id.startswith(self.text) or any(text in folded(name) for name in (entry.user, entry.model))
+    def among(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield the entries that it asks for; sqlite_ledger.py has the same in SQL."""
+        found: Iterator[Entry] = (entry for entry in entries if self.since <= entry.time < self.until)
+        if self.team is not None:
+            found = _of(found, "team", self.team)
+        for name, value in self.values:
+            found = _of(found, name, value)
+        if self.status is not None:
+            found = _between(found, *self.status)
+        return _saying(found, self.text) if self.text else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,24 @@ class Page:
 
     entries: tuple[Entry, ...]
     then: Place | None
+
+
+def _of(entries: Iterator[Entry], name: str, value: str) -> Iterator[Entry]:
+    of = attrgetter(name)
+    return (entry for entry in entries if of(entry) == value)
+
+
+def _between(entries: Iterator[Entry], lowest: int, highest: int) -> Iterator[Entry]:
+    return (entry for entry in entries if lowest <= entry.status <= highest)
+
+
+def _saying(entries: Iterator[Entry], text: str) -> Iterator[Entry]:
+    low = folded(text)
+    return (
+        entry
+        for entry in entries
+        if entry.id.startswith(text) or low in folded(entry.user) or low in folded(entry.model)
+    )
 
 
 def place(entry: Entry) -> Place:

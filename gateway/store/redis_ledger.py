@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.store.entries import Entry, Group, Span, Usages
@@ -16,11 +16,13 @@ from gateway.store.redis_scripts import Command, scripts
 from gateway.store.sums import Sums
 
 _WIDTH = 8  # hashes read at once
+_WIDE = 64  # of those that hold little each
+_MOST_HOURS = 8  # read at once for a page of the latest
 _PAGE = 250  # about how many entries of each
 _TOGETHER = 64  # teams asked about in one round trip
 _ASKED = 512  # hashes asked for one field in one round trip
 _STEP = 1000  # counters forgotten in one script
-_LOOKED_AT = 50_000  # entries for a page of the latest; an hour that was begun is read to its end
+_LOOKED_AT = 20_000  # entries for a page of the latest; an hour that was begun is read to its end
 
 Row = tuple[str, bytes, bytes]  # key, field, value
 
@@ -75,12 +77,14 @@ class Ledger:
         hours = await self._hours(span, query.team)
         found: list[Entry] = []
         looked_at = 0
-        for hour in sorted({*hours, *lapsed}, reverse=True):
+        for some in _growing(sorted({*hours, *lapsed}, reverse=True)):
             if looked_at >= _LOOKED_AT:
-                return Page(tuple(found), Place(bounds(hour)[1], "", ""))
-            rows = [row async for page in walk(self.line, hours.get(hour, [])) for row in page]
+                return Page(tuple(found), Place(bounds(some[0])[1], "", ""))
+            keys = [key for hour in some for key in hours.get(hour, [])]
+            rows = [row async for page in walk(self.line, keys, _WIDE) for row in page]
             looked_at += len(rows)
-            found += await asyncio.to_thread(_wanted, rows, span, lapsed.get(hour, []), query, before)
+            late = [entry for hour in some for entry in lapsed.get(hour, [])]
+            found += await asyncio.to_thread(_wanted, rows, span, late, query, before)
             if len(found) >= limit:
                 return Page(tuple(found[:limit]), place(found[limit - 1]))
         return Page(tuple(found), None)
@@ -163,14 +167,22 @@ class Ledger:
             pass
 
 
-async def walk(line: Line, keys: Iterable[str]) -> AsyncIterator[list[Row]]:
+def _growing(hours: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the hours one, two, four... at a time: often the first has all that is asked for."""
+    start, size = 0, 1
+    while start < len(hours):
+        yield hours[start : start + size]
+        start, size = start + size, min(2 * size, _MOST_HOURS)
+
+
+async def walk(line: Line, keys: Iterable[str], width: int = _WIDTH) -> AsyncIterator[list[Row]]:
     """Yield what is in the hashes, several of them in one round trip, a page of each; nothing twice."""
     ahead = iter(keys)
     # Redis may return a field again while a hash grows or shrinks; that can't be where one page holds all.
     cursors: dict[str, bytes] = {}
     seen: dict[str, set[bytes]] = {}
     while True:
-        while len(cursors) < _WIDTH and (key := next(ahead, None)) is not None:
+        while len(cursors) < width and (key := next(ahead, None)) is not None:
             cursors[key] = b"0"
         if not cursors:
             return
@@ -215,8 +227,8 @@ def _wanted(
     rows: Sequence[Row], span: Span, lapsed: Sequence[Entry], query: Query, before: Place | None
 ) -> list[Entry]:
     """Return the entries that are asked for, newest first."""
-    entries = reversed(_in_order(rows, span, lapsed))
-    return [entry for entry in entries if query.wants(entry) and (before is None or place(entry) < before)]
+    found = query.among(reversed(_in_order(rows, span, lapsed)))
+    return [entry for entry in found if before is None or place(entry) < before]
 
 
 def _older(rows: Sequence[Row], before: float) -> list[bytes]:

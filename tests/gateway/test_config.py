@@ -69,6 +69,17 @@ def test_yaml_switches_are_words(bare: str, mode: str) -> None:
         ("sk-acme-0123456789abcdef", "short", "gw.yaml:7: teams.acme: expected keys of 8 characters or more"),
         ("${UPSTREAM_KEY}", "${NOT_SET}", "gw.yaml:2: ${NOT_SET} is not set in the environment"),
         ("deadline_ms: 1500", "deadline_ms: 0", "gw.yaml:5: windowing.deadline_ms: expected"),
+        ('{token: "${ADMIN_TOKEN}"}', "{read_token: short}", "gw.yaml:8: admin: expected a token of 16 characters"),
+        (
+            '{token: "${ADMIN_TOKEN}"}',
+            "{read_token: 0123456789abcdef}",
+            "gw.yaml:8: admin: read_token: expected a token",
+        ),
+        (
+            '"${ADMIN_TOKEN}"}',
+            '"${ADMIN_TOKEN}", read_token: "${ADMIN_TOKEN}"}',
+            "gw.yaml:8: admin: read_token: expected a token beside it, and another one",
+        ),
     ],
 )
 def test_every_mistake_is_named_with_line_and_field(old: str, new: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """Rows of the ledger, and how they are found."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,16 @@ def test_a_page_says_where_its_search_came_to_an_end(db: sqlite3.Connection, mon
     assert pages == [["r0017"], [], ["r0003"]]
     assert latest(db, asked, Place(NOW, TEAM, "r0003"), 5).entries == ()
     assert find(db, "r0003", Span(NOW, NOW + 1)) == entry("r0003", user="ann")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{}, {"team": "t3"}, {"user": "nobody"}, {"text": "nothing like it"}])
+def test_a_page_of_a_hundred_thousand_entries_takes_well_under_a_second(
+    db: sqlite3.Connection, asked: dict[str, str]
+) -> None:
+    db.execute("BEGIN")
+    _write(db, [entry(f"req-{n:032x}", time=NOW + n, team=f"t{n % 20}", user=f"user {n % 99}") for n in range(100_000)])
+    db.execute("COMMIT")
+    start = time.thread_time()
+    latest(db, Query(0, NOW * 2, **asked), None, 50)  # type: ignore[arg-type]
+    assert time.thread_time() - start < 0.5
