@@ -8,10 +8,13 @@ import zstandard
 
 
 class UndecodableError(Exception):
-    """The bytes are not what their Content-Encoding says, or it is one that is not known."""
+    """The bytes are not what their Content-Encoding says, become far too many, or it is one that is not known."""
 
 
 Decode = Callable[[bytes], bytes]
+# A piece that becomes more is no honest reply's: a few hundred bytes could fill the memory.
+_MOST = 1 << 24
+_SLICE = 256  # bytes, which zstd can at most turn into half of that
 
 
 def decoder(content_encoding: str) -> Decode:
@@ -24,13 +27,13 @@ def decoder(content_encoding: str) -> Decode:
         case "" | "identity":
             return lambda data: data
         case "gzip" | "x-gzip":
-            return _guarded(zlib.decompressobj(16 + zlib.MAX_WBITS).decompress, zlib.error)
+            return _inflating(16 + zlib.MAX_WBITS)
         case "deflate":
             return _deflate()
         case "br":
-            return _guarded(brotli.Decompressor().process, brotli.error)
+            return _guarded(_brotli(), brotli.error)
         case "zstd":
-            return _guarded(zstandard.ZstdDecompressor().decompressobj().decompress, zstandard.ZstdError)
+            return _guarded(_zstd(), zstandard.ZstdError)
         case _:
             raise UndecodableError
 
@@ -45,6 +48,45 @@ def _guarded(step: Decode, error: type[Exception]) -> Decode:
     return decode
 
 
+def _inflating(window_bits: int) -> Decode:
+    inflate = zlib.decompressobj(window_bits)
+
+    def step(data: bytes) -> bytes:
+        decoded = inflate.decompress(data, _MOST)
+        if inflate.unconsumed_tail:
+            raise UndecodableError
+        return decoded
+
+    return _guarded(step, zlib.error)
+
+
+def _brotli() -> Decode:
+    decompressor = brotli.Decompressor()
+
+    def step(data: bytes) -> bytes:
+        decoded: bytes = decompressor.process(data, output_buffer_limit=_MOST)
+        if not decompressor.can_accept_more_data():
+            raise UndecodableError
+        return decoded
+
+    return step
+
+
+def _zstd() -> Decode:
+    decompress = zstandard.ZstdDecompressor().decompressobj().decompress
+
+    def step(data: bytes) -> bytes:
+        decoded, size = list[bytes](), 0
+        for start in range(0, len(data), _SLICE):
+            decoded.append(decompress(data[start : start + _SLICE]))
+            size += len(decoded[-1])
+            if size > _MOST:
+                raise UndecodableError
+        return b"".join(decoded)
+
+    return step
+
+
 def _deflate() -> Decode:
     # RFC 9110 8.4.1.2 means zlib's format by "deflate"; some servers send it raw, so the first byte decides.
     step: Decode | None = None
@@ -53,7 +95,7 @@ def _deflate() -> Decode:
         nonlocal step
         if step is None and data:
             raw = data[0] & 0x0F != 8
-            step = _guarded(zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS).decompress, zlib.error)
+            step = _inflating(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
         return step(data) if step else b""
 
     return decode

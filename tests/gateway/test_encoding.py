@@ -1,5 +1,8 @@
 import gzip
+import tracemalloc
 import zlib
+from collections.abc import Callable
+from functools import partial
 
 import brotli
 import pytest
@@ -38,6 +41,29 @@ def test_pieces_of_any_size_are_decoded(name: str, packed: bytes, size: int) -> 
 def test_broken_bytes_are_said_to_be_broken(name: str) -> None:
     with pytest.raises(UndecodableError):
         decoder(name)(b"\xf8\xf8 this is not compressed at all" * 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("br", partial(brotli.compress, quality=5)),
+        ("zstd", zstandard.compress),
+    ],
+)
+def test_a_bomb_is_not_unfolded(name: str, pack: Callable[[bytes], bytes]) -> None:
+    bomb = pack(b"\0" * (1 << 27))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndecodableError):
+            decoder(name)(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+    large = b"0123456789abcdef" * (1 << 18)
+    assert decoder(name)(pack(large)) == large
 
 
 def test_an_unknown_encoding_is_refused() -> None:
