@@ -15,7 +15,7 @@ const RANGE = "30d";
 
 function drop(team) {
   const also = h("label", {}, h("input", { type: "checkbox", id: "open-to-all" }), " even if it is the last team, after which everybody may call without a key");
-  return confirm(`Remove team ${team.name}?`, team.keys ? `Its ${team.keys} keys are revoked with it. This can't be undone.` : "This can't be undone.",
+  return confirm(`Remove team ${team.name}?`, team.keys ? `Its ${team.keys === 1 ? "key is" : `${team.keys} keys are`} revoked with it. This can't be undone.` : "This can't be undone.",
     "Remove the team", () => remove(path("teams", team.name), { cascade: true, open_to_all: also.firstElementChild.checked }), [also]);
 }
 
