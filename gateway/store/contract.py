@@ -158,7 +158,7 @@ class Store(Protocol):
         """Return a request's receipt; None where it has none, or has it no more."""
 
     async def prune(self, before: float) -> int:
-        """Forget the ledger's settled entries, and counters whose `until` is before; return how many entries."""
+        """Forget settled entries, receipts, and counters whose `until` is before; return how many entries."""
 
     async def version(self) -> int:
         """Return a number that changes whenever a document does."""

@@ -164,7 +164,8 @@ class RedisStore:
         return await redis_receipts.receipt(self._opened.reports, self._keys, team, id_)
 
     async def prune(self, before: float) -> int:
-        """Forget old entries and counters."""
+        """Forget old entries, receipts and counters."""
+        await redis_receipts.forget(self._opened.reports, self._keys, before)
         return await self._opened.reporting.prune(before)
 
     async def version(self) -> int:

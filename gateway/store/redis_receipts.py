@@ -25,6 +25,19 @@ async def receipt(line: Line, keys: Keys, team: str, id_: str) -> Receipt | None
     return unpacked(stored) if stored else None
 
 
+async def forget(line: Line, keys: Keys, before: float) -> None:
+    """Forget receipts of requests before that time, from the first that came to one that is none."""
+    kept, order = keys.receipts
+    while True:
+        (names,) = await line.ask([("LRANGE", order, -_TOGETHER, -1)])
+        bodies = (await line.ask([("HMGET", kept, *names)]))[0] if names else []
+        old = [name for name, body in zip(names, bodies, strict=True) if body is None or unpacked(body).time < before]
+        if old:
+            await line.ask([*(("LREM", order, -1, name) for name in old), ("HDEL", kept, *old)])
+        if not names or len(old) < len(names):
+            return
+
+
 def _named(row: Row) -> Iterator[Value]:
     team, id_, stored = row
     yield _name(team, id_)

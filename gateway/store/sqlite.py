@@ -136,7 +136,9 @@ class SqliteStore:
         return await self._opened.reader.get(partial(sqlite_receipts.receipt, team=team, id_=id_))
 
     async def prune(self, before: float) -> int:
-        """Forget old entries and counters, a step at a time."""
+        """Forget old entries, receipts and counters, a step at a time."""
+        if last := await self._opened.reporter.get(partial(sqlite_receipts.ended, before=before)):
+            await self._opened.writer.do(lambda batch: batch.forget_receipts(last))
         counters = await self._opened.reporter.get(partial(_ended, before=before))
         for start in range(0, len(counters), STEP):
             await self._forget(counters[start : start + STEP], before)

@@ -171,6 +171,10 @@ class Batch:
         """Write receipts, and forget all but the latest."""
         sqlite_receipts.keep(self._db, receipts, most)
 
+    def forget_receipts(self, last: int) -> None:
+        """Forget receipts up to that number."""
+        sqlite_receipts.forget(self._db, last)
+
     def write(self) -> None:
         """Write what has changed, and forget what was read."""
         db, changed = self._db, [(*k, c.spent, c.reserved, c.until) for k, c in self._counters.items() if c.changed]

@@ -26,3 +26,18 @@ def receipt(db: sqlite3.Connection, team: str, id_: str) -> Receipt | None:
     """Return the request's receipt."""
     row = db.execute("SELECT receipt FROM receipts WHERE team = ? AND id = ?", (team, id_)).fetchone()
     return unpacked(row[0]) if row else None
+
+
+def ended(db: sqlite3.Connection, before: float) -> int:
+    """Return the number up to which receipts are of requests before that time; 0 where none are."""
+    last = 0
+    for number, stored in db.execute("SELECT number, receipt FROM receipts ORDER BY number"):
+        if unpacked(stored).time >= before:
+            break
+        last = number
+    return last
+
+
+def forget(db: sqlite3.Connection, last: int) -> None:
+    """Forget receipts up to that number."""
+    db.execute("DELETE FROM receipts WHERE number <= ?", (last,))

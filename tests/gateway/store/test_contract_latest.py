@@ -151,3 +151,14 @@ async def test_a_receipt_is_replaced_by_another_of_the_same_request(store: Store
     await store.keep([receipt("r1", overhead_ms=5.0), receipt("r1", team="other")], 10)
     assert await store.receipt(TEAM, "r1") == receipt("r1", overhead_ms=5.0)
     assert await store.receipt("other", "r1") == receipt("r1", team="other")
+
+
+async def test_receipts_are_forgotten_with_their_entries(store: Store) -> None:
+    await store.keep([receipt(f"r{number:02}", time=NOW + number) for number in range(80)], 100)
+    await store.prune(NOW + 70)
+    kept = [number for number in range(80) if await store.receipt(TEAM, f"r{number:02}")]
+    assert kept == list(range(70, 80))
+    await store.prune(NOW + 100)
+    assert await store.receipt(TEAM, "r79") is None
+    await store.keep([receipt("r99", time=NOW + 99)], 100)
+    assert await store.receipt(TEAM, "r99") is not None
