@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from gateway.windowing.conversation import Message
+from gateway.windowing.counting import readable
 from gateway.windowing.keep import Kept
 from gateway.windowing.measuring import Measured
 from gateway.windowing.protect import Plan, Region
@@ -27,7 +28,7 @@ def strip_of(measured: Measured, planned: Plan, ranking: Ranking, spans: Sequenc
     for message in planned.conversation.messages:
         drawing.draw(message)
     return Strip(
-        planned.query.text[:_QUESTION],
+        readable(planned.query.text[:_QUESTION]),
         "".join(drawing.kinds),
         tuple(drawing.tokens),
         tuple(drawing.scores),

@@ -75,6 +75,11 @@ def test_of_several_parts_each_has_its_place() -> None:
     assert sum(len(text) for text in texts_of(forwarded(outcome)[0])) < 40_000
 
 
+def test_a_question_that_is_no_text_in_utf_8_is_drawn_too() -> None:
+    outcome = run(request({"role": "user", "content": f"{REFERENCE[:60_000]}\n\nQuestion: {QUESTION} \ud83d"}))
+    assert strip_of(outcome).question == f"{QUESTION} \ufffd"
+
+
 def test_what_is_forwarded_as_it_is_has_none() -> None:
     assert run(request({"role": "user", "content": QUESTION})).strip == b""
     assert run(request({"role": "user", "content": f"{REFERENCE[:60_000]}\n\nSummarize this."})).strip == b""
