@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.processes import free_port
 from tests.deploy.fronted import fleet, fronted
-from tests.integration.client import CHAT, chat_body, eventually, opened, post_chat, raw, send
+from tests.integration.client import chat_body, eventually, opened, post_chat, raw, send
 from tests.upstreams import Upstream
 
 pytestmark = pytest.mark.skipif(
@@ -49,12 +49,29 @@ def test_who_calls_is_not_told_to_the_upstream(front: str, upstream: Upstream) -
 
 
 def test_events_of_a_stream_come_one_by_one(front: str, upstream: Upstream) -> None:
-    """One comes every 10 ms; a proxy that buffers has some 4,000 bytes of them at a time."""
-    with opened(f"{front}/v1", "POST", CHAT, [*JSON, ("x-behaviour", "endless")], chat_body(stream=True)) as reply:
-        assert reply.status == 200
-        sizes = [len(reply.read1(65536)) for _ in range(30)]
+    """One comes every 10 ms."""
+    sizes = pieces(front, 30)
     assert sorted(sizes)[len(sizes) // 2] < 400
     assert upstream.wait_gone()
+
+
+def test_a_reply_that_is_not_read_is_not_taken_from_the_gateway(front: str, upstream: Upstream) -> None:
+    """It would be in nginx' files, 64 MB of it here, and its client's leaving would not be noticed."""
+    with opened(f"{front}/v1", "POST", "/audio/speech", [*JSON, ("x-behaviour", "flood")], b"{}") as reply:
+        assert reply.status == 200
+        assert not eventually(lambda: upstream.answered, 1.5)
+    assert upstream.wait_gone()
+
+
+def pieces(base: str, count: int) -> list[int]:
+    """Return the sizes in which a stream arrives; HTTP libraries show its chunks instead."""
+    parts = urlsplit(base)
+    body = chat_body(stream=True)
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nx-behaviour: endless\r\n"
+    with socket.create_connection((parts.hostname or "", parts.port or 80), 10) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        return [len(connection.recv(65536)) for _ in range(count)]
 
 
 def test_a_large_body_arrives_whole(front: str, upstream: Upstream) -> None:
