@@ -1,5 +1,6 @@
 """Running the application under uvicorn, in one process or several; the only uvicorn user."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -8,19 +9,80 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, METRICS_DIR_VARIABLE, SUPERVISED_VARIABLE
+from gateway.http1.cycle import Shared
+from gateway.http1.inbound import Inbound
 
 _BACKLOG = 2048
 _LONGEST_END_S = 30  # for streams that are running when the server stops
 
 
+class _Server(uvicorn.Server):
+    """Takes in whoever has connected before it stops to listen: the kernel resets what waits at a socket's end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, finish what has begun."""
+        waiting = [one for server in self.servers for one in _waiting(server)]
+        for server in self.servers:
+            server.close()
+        for own in sockets or ():
+            own.close()
+        for one in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        state = cast(Shared[Inbound], self.server_state)  # typed for uvicorn's own protocols
+        return Inbound(self.config, state, self.lifespan.state)
+
+
+def _waiting(server: asyncio.Server) -> Iterator[socket.socket]:
+    """Yield the connections that nobody has accepted yet."""
+    for listener in server.sockets:
+        with socket.socket(fileno=os.dup(listener.fileno())) as own:
+            own.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    one, _ = own.accept()
+                    one.setblocking(False)
+                    yield one
+
+
+class _Worker(Process):
+    """A process that serves with a server of ours."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """Return the server, made in the process itself."""
+        if self._server is None:
+            self._server = _Server(config=self.config)
+        return self._server
+
+
 class _Supervisor(Multiprocess):
     """Starts workers, and starts them again; SIGHUP is passed on instead of replacing them."""
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        self.processes = [self._started() for _ in range(self.processes_num)]
+
+    def _started(self) -> Process:
+        process = _Worker(self.config, self.sockets)
+        process.start()
+        return process
+
+    def terminate_all(self) -> None:
+        """Tell the workers to stop; what listens after them would only keep clients waiting, to be reset at the end."""
+        for own in self.sockets:
+            own.close()
+        super().terminate_all()
 
     def handle_hup(self) -> None:
         """Have every worker read its configuration again."""
@@ -69,11 +131,12 @@ def _serve(host: str, port: int, workers: int) -> None:
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_LONGEST_END_S,
+        timeout_worker_healthcheck=60,
     )
     if workers > 1:
         _Supervisor(settings, [settings.bind_socket()]).run()
     else:
-        uvicorn.Server(settings).run()
+        _Server(settings).run()
 
 
 def _open_many() -> None:

@@ -4,13 +4,15 @@ import asyncio
 import http
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 from gateway.http1.refusing import FAILED
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+Connection = TypeVar("Connection")
 
 GONE = "context_gateway.gone"  # an extension of ASGI: a function that takes what to call when the client leaves
 _LOG = logging.getLogger(__name__)
@@ -31,6 +33,22 @@ def _status_line(status: int) -> bytes:
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
+
+
+class Hosting(Protocol):
+    """What a connection needs of the server's configuration."""
+
+    @property
+    def loaded_app(self) -> App:
+        """The application."""
+
+
+class Shared(Protocol[Connection]):
+    """What a server's connections share."""
+
+    connections: set[Connection]
+    tasks: set[asyncio.Task[None]]
+    total_requests: int
 
 
 class Wire:

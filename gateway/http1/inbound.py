@@ -7,11 +7,11 @@ once of a client that left, and who sends slowly, sends nothing or sends too muc
 import asyncio
 import math
 from collections import deque
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import httptools
 
-from gateway.http1.cycle import App, Cycle, Wire
+from gateway.http1.cycle import Cycle, Hosting, Shared, Wire
 from gateway.http1.refusing import BAD_REQUEST, HEAD_TOO_LARGE, TOO_SLOW, Refusal
 
 KEPT_S = 75.0  # unused between requests; longer than proxies keep theirs, so that it is they who end it
@@ -19,6 +19,7 @@ HEAD_S = 20.0  # from a connection, or a request's first byte, to its head's end
 SILENT_S = 60.0  # between two pieces of a body
 SLOWEST = 512  # bytes a second of a body, once it has taken as long as a silence may
 UNREAD_S = 300.0  # a reply that the client does not read on
+LATE_S = 0.3  # for a request that was sent before its client could know that the server stops
 LINGER_S = 2.0  # after a reply to a request that was not read whole, so that the reply is not lost
 LARGEST_HEAD = 1 << 16
 MOST_CONNECTIONS = 8192  # of one worker; beyond that, the one unused longest makes room
@@ -26,24 +27,13 @@ _HIGH_WATER = 1 << 18  # bytes of a body that nobody has read yet
 _SLACK_S = 0.01  # by which a timer may be early
 
 
-class _Config(Protocol):
-    @property
-    def loaded_app(self) -> App: ...
-
-
-class _State(Protocol):
-    connections: set["Inbound"]
-    tasks: set[asyncio.Task[None]]
-    total_requests: int
-
-
 class Inbound(asyncio.Protocol):
     """One client's connection, as uvicorn makes it."""
 
     def __init__(
         self,
-        config: _Config,
-        server_state: _State,
+        config: Hosting,
+        server_state: Shared["Inbound"],
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -146,10 +136,15 @@ class Inbound(asyncio.Protocol):
     def shutdown(self) -> None:
         """Finish what has begun and end: the server stops."""
         if self._current is None:
-            self._close()
+            # A request may be on its way, most of all where a connection has only just come about.
+            self.loop.call_later(LATE_S, self._end_unused)
         else:
             self._current.keep_alive = False
             self._ending = self._ending or self._parsing is None
+
+    def _end_unused(self) -> None:
+        if self._current is None:
+            self._close()
 
     # What the parser calls.
 
@@ -377,7 +372,7 @@ class Inbound(asyncio.Protocol):
         if len(self._state.connections) >= MOST_CONNECTIONS:
             unused = [one for one in self._state.connections if one.idle]
             if unused:
-                min(unused, key=lambda one: one._deadline).shutdown()
+                min(unused, key=lambda one: one._deadline)._close()
             else:
                 self._transport.close()
 
