@@ -1,4 +1,7 @@
-"""The OpenAI API's routes: chat completions through windowing, everything else under /v1/ relayed."""
+"""The OpenAI API's routes: chat completions and responses through windowing, everything else under /v1/ relayed."""
+
+import re
+from urllib.parse import unquote_to_bytes
 
 from gateway.errors import UnknownUrlError
 from gateway.exchange import Exchange, Receive, Scope, Send
@@ -7,22 +10,35 @@ from gateway.policies import Route
 from gateway.routes import route_of
 
 _PREFIX = b"/v1/"
-# A path is relayed behind the upstream's base URL; these steps would lead out of it.
-_CLIMBS = frozenset((b"..", b".", b"%2e%2e", b"%2e", b".%2e", b"%2e."))
+_STEPS = re.compile(rb"[/\\]")
+_ENCODED_AT_MOST = 3  # times, as far as anybody decodes
 
 
 async def serve(pipeline: Pipeline, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one request; a path outside the API gets 404."""
     exchange = Exchange(scope, receive, send)
     path = exchange.raw_path
-    if not path.startswith(_PREFIX) or not _CLIMBS.isdisjoint(path.lower().split(b"/")):
+    if not path.startswith(_PREFIX) or _climbs(path):
         await pipeline.refuse(exchange, _unknown_url(exchange))
         return
     route = route_of(exchange.method, path)
     if route is Route.CHAT:
         await pipeline.chat(exchange)
+    elif route is Route.RESPONSES:
+        await pipeline.respond(exchange)
     else:
         await pipeline.relay(exchange, route)
+
+
+def _climbs(path: bytes) -> bool:
+    """Whether steps in the path, as it is or as somebody decodes it, lead out of the upstream's base URL."""
+    for _ in range(_ENCODED_AT_MOST):
+        if b"." in path and any(step.partition(b";")[0] in (b".", b"..") for step in _STEPS.split(path)):
+            return True
+        if b"%" not in path:
+            return False
+        path = unquote_to_bytes(path)
+    return b"%2e" in path.lower()
 
 
 def _unknown_url(exchange: Exchange) -> UnknownUrlError:

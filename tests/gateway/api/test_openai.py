@@ -39,7 +39,24 @@ async def test_the_route_and_the_path_behind_it(upstream: Upstream, method: str,
     assert upstream.last.target == target
 
 
-@pytest.mark.parametrize("step", ["..", ".", "%2e%2e", "%2E%2e", "%2e", ".%2E", "%2e."])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "..",
+        ".",
+        "%2e%2e",
+        "%2E%2e",
+        "%2e",
+        ".%2E",
+        "%2e.",
+        "..%2fa",
+        "a%2F..",
+        "..%5Ca",
+        "..;a",
+        "%252e%252e",
+        "a\\\\..",
+    ],
+)
 @pytest.mark.parametrize("path", ["/v1/{}/admin", "/v1/files/{}", "/v1/{}"])
 async def test_a_step_out_of_the_api_is_refused(upstream: Upstream, path: str, step: str) -> None:
     target = path.format(step)
