@@ -50,9 +50,11 @@ class EventRelay:
 
     def _noted(self, whole: bytes) -> bytes:
         self._answer.add(whole)
-        if _COUNTS not in whole or not _USAGE.search(whole):
+        if _COUNTS not in whole or not (found := _USAGE.search(whole)):
             return whole
-        return b"".join(event for event in _events(whole) if self._keeps(event))
+        # Of many events that have come together it is the last ones: those before need not be told apart.
+        start = _last_event_end(whole[: found.start()])
+        return whole[:start] + b"".join(event for event in _events(whole[start:]) if self._keeps(event))
 
     def _keeps(self, event: bytes) -> bool:
         if not _USAGE.search(event):
