@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store faults soak clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,9 @@ bench-means: $(READY)  ## what keys, budgets and ledger cost a small request, on
 
 bench-intent: $(READY)  ## whole-document requests told from look-ups
 	$(BIN)/python -m benchmarks.bench_intent
+
+screenshots: $(READY)  ## make docs/console/*.png from a gateway with believable traffic (needs chromium)
+	$(BIN)/python -m benchmarks.console_screenshots
 
 faults: $(READY)  ## make faults one after the other, and print what held (more of them with nginx, libfaketime and root)
 	$(BIN)/python -m benchmarks.faults

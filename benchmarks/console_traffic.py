@@ -45,16 +45,16 @@ class _Habits:
 POLICIES: Mapping[str, TeamPolicy] = {
     "support-desk": TeamPolicy.model_validate(
         {
-            "budget": [{"usd": 900, "period": "month", "soft": [50, 80, 95]}, {"usd": 60, "period": "day"}],
+            "budget": [{"usd": 110, "period": "month", "soft": [50, 80, 95]}, {"usd": 8, "period": "day"}],
             "limits": {"requests_per_minute": 600, "concurrent": 64},
         }
     ),
-    "research": TeamPolicy.model_validate({"budget": {"usd": 500, "period": "month", "soft": [80]}}),
+    "research": TeamPolicy.model_validate({"budget": {"usd": 80, "period": "month", "soft": [80]}}),
     "contracts": TeamPolicy.model_validate(
-        {"budget": {"usd": 750, "period": "month"}, "models": ["gpt-4o", "gpt-4.1"], "windowing": {"mode": "shadow"}}
+        {"budget": {"usd": 260, "period": "month"}, "models": ["gpt-4o", "gpt-4.1"], "windowing": {"mode": "shadow"}}
     ),
-    "developer-tools": TeamPolicy.model_validate({"budget": {"tokens": 400_000_000, "period": "week"}}),
-    "mobile-app": TeamPolicy.model_validate({"budget": {"usd": 40, "period": "month", "per": "team"}}),
+    "developer-tools": TeamPolicy.model_validate({"budget": {"tokens": 20_000_000, "period": "week"}}),
+    "mobile-app": TeamPolicy.model_validate({"budget": {"usd": 1, "period": "month"}}),
 }
 _HABITS = {
     "support-desk": _Habits(0.42, ("gpt-4o", "gpt-4o", "gpt-4o-mini"), ("desk-1", "desk-2", "desk-3"), 0.7, 38_000),

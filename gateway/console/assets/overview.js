@@ -15,7 +15,7 @@ const TILES = [
   ["forwarded", "Tokens forwarded", (sum) => compact(sum.tokens_forwarded), () => "as they went on"],
   ["saved", "Tokens saved", (sum) => compact(sum.tokens_saved), () => "the difference"],
   ["ratio", "Effective tokens", (sum) => percent(sum.effective_tokens), () => "of the original"],
-  ["net", "Net saved", (sum) => usd(sum.saved_usd), () => "own cost taken off"],
+  ["net", "Net saved", (sum) => usd(sum.saved_usd), () => "net of own cost"],
   ["cost", "Cost", (sum) => usd(sum.cost_usd), (sum) => (sum.unpriced ? `${compact(sum.unpriced)} unpriced` : "of all requests")],
   ["added", "Added time", (sum) => ms(sum.mean_overhead_ms), () => "mean, own time"],
   ["errors", "Errors", (sum) => compact(sum.failed), (sum) => `${compact(sum.refused)} refused`],

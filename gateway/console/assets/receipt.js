@@ -70,25 +70,33 @@ function attempts(receipt) {
   receipt.model_served && h("p", { class: "note" }, "Served by ", h("bdi", {}, receipt.model_served), ", instead of the model that was asked for."));
 }
 
-/** JSON with its lines, if it is whole; a body may have been cut. */
-function pretty(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
-
-function prompt(receipt) {
-  if (!receipt.forwarded_body) return card("Forwarded prompt", h("p", { class: "empty" }, "It was not kept: prompts are only kept where logging.prompts is on."));
-  const text = pretty(receipt.forwarded_body);
-  const shown = h("pre", { class: "prompt", tabindex: "0", role: "region", "aria-label": "The forwarded prompt" }, text.slice(0, MOST_TEXT));
+/** A text to be read, by keyboard too; of a very long one the beginning, until the rest is asked for. */
+function longText(text, label) {
+  const shown = h("pre", { class: "prompt", tabindex: "0", role: "region", "aria-label": label }, text.slice(0, MOST_TEXT));
   const all = text.length > MOST_TEXT && h("button", { type: "button", onclick: () => {
     fill(shown, text);
     all.remove();
     shown.focus();
   } }, `Show all ${count(text.length)} characters`);
-  return card("Forwarded prompt", shown, all);
+  return [shown, all];
+}
+
+/** The messages of a chat body, as [role, text]; null where it is none, or was cut. */
+function messages(body) {
+  try {
+    const found = JSON.parse(body).messages;
+    return found.map(({ role, content }) => [String(role), typeof content === "string" ? content : JSON.stringify(content, null, 2)]);
+  } catch {
+    return null;
+  }
+}
+
+function prompt({ forwarded_body: body }) {
+  if (!body) return card("Forwarded prompt", h("p", { class: "empty" }, "It was not kept: prompts are only kept where logging.prompts is on."));
+  const found = messages(body);
+  if (!found) return card("Forwarded prompt", longText(body, "The forwarded prompt"));
+  return card("Forwarded prompt", found.map(([role, text]) => [h("h3", {}, role), longText(text, `Message of ${role}`)]),
+    h("details", {}, h("summary", {}, "The body as it was sent"), longText(body, "The body as it was sent")));
 }
 
 export async function show({ args: [id], signal }) {

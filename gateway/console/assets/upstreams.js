@@ -1,7 +1,7 @@
 // Upstreams and models: who answers, how fast, and at which prices.
 import { get } from "./api.js";
 import { badge, card, h, heading } from "./dom.js";
-import { count, ms, UNKNOWN, usd } from "./format.js";
+import { count, ms, UNKNOWN } from "./format.js";
 import { live } from "./live.js";
 import { replaceTable, table } from "./tables.js";
 import { HEALTH } from "./words.js";
@@ -21,7 +21,8 @@ const UPSTREAMS = [
   { title: "Timed out", number: true, cell: (row) => count(row.timed_out) },
 ];
 const PRICES = { input: "input", output: "output", cached_input: "cached", cache_write: "cache write", cached: "cached" };
-const perMillion = (value) => usd(value);
+const perMillion = (value) => (typeof value === "number" ? `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}` : String(value));
+const SOURCES = { list: "list price", configuration: "the configuration" };
 
 /** A price as the API gives it: an object of amounts for a million tokens, a text, or nothing. */
 function price(found) {
@@ -39,7 +40,7 @@ const MODELS = [
   { title: "Upstreams", cell: (row) => list(row.upstreams) },
   { title: "Fallbacks", cell: (row) => list(row.fallbacks) },
   { title: "Price, USD a million tokens", cell: (row) => price(row.price) },
-  { title: "Where it comes from", cell: (row) => row.price_source || UNKNOWN },
+  { title: "Where it comes from", cell: (row) => SOURCES[row.price_source] ?? row.price_source ?? UNKNOWN },
   { title: "Priced as", cell: (row) => (row.canonical ? h("bdi", {}, row.canonical) : UNKNOWN) },
 ];
 

@@ -45,5 +45,5 @@ export function status(code) {
   return code >= 400 ? ["rejected", "warn"] : ["ok", "good"];
 }
 
-export const reason = (name) => REASONS[name]?.[0] ?? (name || "none");
+export const reason = (name) => REASONS[name]?.[0] ?? (name || "Not decided");
 export const decision = (name) => DECISIONS[name] ?? (name || "none");
