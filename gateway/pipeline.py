@@ -27,11 +27,13 @@ from gateway.upstreams.attempts import Attempts
 from gateway.upstreams.candidates import Candidate, Candidates
 from gateway.upstreams.upstream import Headers, Upstream, UpstreamReply, UpstreamRequest
 from gateway.windowing.decide import Plan, decide, settings_for
-from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
+from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 
 _API = b"/v1"
 # A body up to this size is read before it is relayed where its model decides on the upstream, else while it is.
 _READ_BODY = 1 << 20
+# Responses tell a stream's usage unasked, and refuse to be asked.
+_ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
 
 
 _Body = bytes | AsyncIterator[bytes] | None
@@ -67,7 +69,12 @@ class Pipeline:
     async def chat(self, exchange: Exchange) -> None:
         """Take one chat request from its arrival to its record."""
         trace = Trace(name_of(Route.CHAT))
-        await self._recorded(exchange, trace, self._chat(exchange, trace))
+        await self._recorded(exchange, trace, self._prompt(exchange, trace, Route.CHAT, Api.CHAT))
+
+    async def respond(self, exchange: Exchange) -> None:
+        """Take one request to the Responses API from its arrival to its record."""
+        trace = Trace(name_of(Route.RESPONSES))
+        await self._recorded(exchange, trace, self._prompt(exchange, trace, Route.RESPONSES, Api.RESPONSES))
 
     async def relay(self, exchange: Exchange, route: Route) -> None:
         """Take a request to any other path of the API both ways, untouched."""
@@ -79,21 +86,21 @@ class Pipeline:
         trace = Trace("none")
         await self._recorded(exchange, trace, self._answer(exchange, trace, error))
 
-    async def _chat(self, exchange: Exchange, trace: Trace) -> None:
-        caller = self.spending.identify(exchange, trace, Route.CHAT)
+    async def _prompt(self, exchange: Exchange, trace: Trace, route: Route, api: Api) -> None:
+        caller = self.spending.identify(exchange, trace, route)
         body = await exchange.body(int(self.settings.limits.body_mb * 1e6))
         trace.received = time.perf_counter()
         async with exchange.while_client_waits():
-            asked = await self._read(exchange, trace, body)
+            asked = await self._read(exchange, trace, body, strict=route is Route.CHAT)
             limits = self.spending.limits(trace, caller)
-            plan = self._plan(exchange, asked, caller, limits)
+            plan = self._plan(exchange, asked, caller, limits, api)
             if plan.decision is Decision.SHADOW:
-                await self.spending.admit(trace, limits, body, Route.CHAT)
+                await self.spending.admit(trace, limits, body, route)
                 reply = await self._forward_in_shadow(exchange, trace, asked, plan)
             else:
                 trace.windowed = await self._window(trace.upstream or "", asked, plan)
                 forwarded = trace.windowed.body or body
-                await self.spending.admit(trace, limits, forwarded, Route.CHAT)
+                await self.spending.admit(trace, limits, forwarded, route)
                 reply = await self._forward(exchange, trace, asked, forwarded)
             await self._deliver(exchange, trace, reply)
 
@@ -147,14 +154,14 @@ class Pipeline:
         trace.upstream = trace.upstream or self.candidates.of(asked.model).upstreams[0].upstream
         return asked
 
-    def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit]) -> Plan:
+    def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit], api: Api) -> Plan:
         widest = self.spending.standings.narrowest(caller.team, limits) if limits else None
         return decide(
             settings_for(self.settings.windowing, caller.policy.windowing, widest),
-            asked.body,
-            not asked.readable,
+            asked.body if asked.readable else None,
             wish=exchange.header(b"x-gateway-windowing"),
             size=exchange.header(b"x-gateway-window-tokens"),
+            api=api,
         )
 
     async def _window(self, upstream: str, chat: ApiRequest, plan: Plan) -> Windowed:
@@ -195,7 +202,7 @@ class Pipeline:
         """Send the body, asking for a stream's usage where the caller did not and the upstream does not refuse."""
         if self.settings.logging.prompts:
             trace.forwarded_body = body.decode("utf-8", "replace")
-        asking = await with_usage_asked(chat, body) if self._asks_usage(trace.upstream or "", chat) else None
+        asking = await with_usage_asked(chat, body) if self._asks_usage(trace, chat) else None
         reply = await self._send(exchange, trace, asking or body)
         trace.usage_added = asking is not None and reply.status != 400
         if asking is None or reply.status != 400:
@@ -206,9 +213,10 @@ class Pipeline:
             self.refusals.add(trace.upstream or "", chat.model)
         return again
 
-    def _asks_usage(self, upstream: str, chat: ApiRequest) -> bool:
-        wanted = self.settings.ask_usage == "auto" and chat.stream and not chat.usage_asked
-        return wanted and (upstream, chat.model) not in self.refusals
+    def _asks_usage(self, trace: Trace, asked: ApiRequest) -> bool:
+        wanted = self.settings.ask_usage == "auto" and asked.stream and not asked.usage_asked
+        refused = (trace.upstream or "", asked.model) in self.refusals
+        return wanted and not refused and trace.route in _ASKED_FOR_USAGE
 
     async def _send(self, exchange: Exchange, trace: Trace, body: _Body) -> UpstreamReply:
         served = self.candidates.of(trace.request.model if trace.request else None)

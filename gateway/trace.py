@@ -152,7 +152,8 @@ class Trace(msgspec.Struct):
             client_gone=self.client_gone,
             # Worked out only where it is needed: an upstream that reports its usage leaves nothing to estimate.
             worst=self.worst() if self.worst and (self.delivery.usage is None or lost) else None,
-            counted=done.tokens[1] if done else None,
+            # What the upstream holds itself is in no count of ours.
+            counted=done.tokens[1] if done and not (self.request and self.request.linked) else None,
             lost=lost,
         )
         return outcome_of(sent, self.delivery)

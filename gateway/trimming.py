@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.config import WindowingSettings
-from gateway.windowing.conversation import read
 from gateway.windowing.decide import policy_of
 from gateway.windowing.measuring import COMMON_MODEL, AsItIsError
+from gateway.windowing.reading import api_of, read
 from gateway.windowing.rehearsal import rehearsed
-from gateway.windowing.types import ChunkReport, Reason, WindowOutcome, WindowPolicy
+from gateway.windowing.types import Api, ChunkReport, Reason, WindowOutcome, WindowPolicy
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.tokens import counter_for
@@ -28,7 +28,7 @@ _PATIENCE_S = 120.0
 _WHY = {
     Reason.WHOLE_DOCUMENT: "the question needs all of the text",
     Reason.NOTHING_TO_TRIM: "less than a tenth of the tokens would go",
-    Reason.NOT_TEXT: "no chat request that can be read",
+    Reason.NOT_TEXT: "no request that can be read",
 }
 
 
@@ -48,14 +48,16 @@ def complaint(body: bytes) -> str | None:
     if not body.strip():
         return "empty; expected a chat request, as in `context-gateway trim < request.json`"
     try:
-        found = read(body)
+        found = read(body, api_of(body))
     except json.JSONDecodeError as error:
         return f"not JSON ({error.msg}: line {error.lineno}, column {error.colno})"
     except UnicodeDecodeError as error:
         return f"not UTF-8 text (byte {error.start})"
     except (ValueError, RecursionError):
         return "not JSON that can be read"
-    return None if found else "no chat request; expected an object with a list `messages`, which is not empty"
+    return (
+        None if found else "no chat request; expected an object with a list `messages`, which is not empty, or `input`"
+    )
 
 
 def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) -> WindowOutcome:
@@ -64,7 +66,7 @@ def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) ->
     Raises:
         EmbeddingModelError: the model, which only a body that is to be trimmed needs, cannot be loaded.
     """
-    policy = policy_of(settings, str(window_tokens) if window_tokens else None)
+    policy = policy_of(settings, str(window_tokens) if window_tokens else None, _api(body))
     counter_for(COMMON_MODEL)  # loaded here, so that its time is not the request's
     asked = window(body, policy, _NotLoaded(), Deadline.after(_PATIENCE_S))
     if asked.reason is not Reason.WARMING:
@@ -73,6 +75,13 @@ def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) ->
     outcome = window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
     # What was done before is quicker now than it is for a gateway that sees the body for the first time.
     return replace(outcome, stages=asked.stages + outcome.stages[len(asked.stages) :])
+
+
+def _api(body: bytes) -> Api:
+    try:
+        return api_of(body)
+    except (ValueError, RecursionError):
+        return Api.CHAT  # which says what is wrong with it
 
 
 def _counted(body: bytes, policy: WindowPolicy, outcome: WindowOutcome) -> WindowOutcome:

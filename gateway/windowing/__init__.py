@@ -10,7 +10,9 @@ In the relay's process:
 
 In a windowing process (worker.py, ready after a rehearsal.py), window.py takes a body through the stages:
 
-    conversation.py spans.py       the messages, and where each text stands in the bytes
+    reading.py spans.py            the messages, and where each text stands in the bytes, as
+      conversation.py                of a chat request
+      responses.py                   of one to the Responses API
     counting.py                    tokens of each text
     protect.py                     what stays word for word, and the documents that may be trimmed, by way of
       question.py asking.py          the part of the last user message that asks

@@ -56,6 +56,11 @@ def is_decisive(part: str) -> bool:
     return any(asks_strongly(s) or (len(s) <= SHORT and _commands(s)) for s in (found[0], found[-1]))
 
 
+def asks_by_itself(part: str) -> bool:
+    """Whether a text asks, whatever it was cut out of: the rest of a sentence that reads like a request does not."""
+    return any(asks_strongly(s) and (QUESTION_MARK.search(s) or not s.lstrip()[:1].islower()) for s in sentences(part))
+
+
 def _commands(sentence: str) -> bool:
     lead = sentence[:_LEAD].lower()
     return any(family.found(lead) for family in _VERBS)

@@ -56,7 +56,9 @@ def tally(conversation: Conversation, counter: Counter, deadline: Deadline) -> T
     for message in messages:
         texts.append(tuple(next(counts) for _ in message.texts))
         fixed.append(_overhead(message) + sum(next(counts) for _ in message.fixed))
-    return Tally(tuple(texts), tuple(fixed), _REPLY + sum(count_texts(conversation.tools, counter, deadline)))
+    beside = sum(count_texts((*conversation.tools, conversation.instructions), counter, deadline))
+    frame = _REPLY + (_PER_MESSAGE if conversation.instructions else 0)
+    return Tally(tuple(texts), tuple(fixed), frame + beside)
 
 
 def count_texts(texts: Sequence[str], counter: Counter, deadline: Deadline | None = None) -> list[int]:

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.config import WindowingSettings
 from gateway.policies import TeamWindowing
-from gateway.windowing.types import Decision, Reason, WindowPolicy
+from gateway.windowing.types import Api, Decision, Reason, WindowPolicy
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -17,8 +17,10 @@ class Plan(msgspec.Struct, frozen=True):
     policy: WindowPolicy | None = None
 
 
-def decide(settings: WindowingSettings, body: bytes, compressed: bool, wish: str | None, size: str | None) -> Plan:
-    """Return the plan for a chat body.
+def decide(
+    settings: WindowingSettings, body: bytes | None, wish: str | None, size: str | None, api: Api = Api.CHAT
+) -> Plan:
+    """Return the plan for a body of that API, None for one that can't be read (it is compressed, or no JSON).
 
     `wish` and `size` are the caller's `x-gateway-windowing` and `x-gateway-window-tokens` headers.
     """
@@ -26,17 +28,17 @@ def decide(settings: WindowingSettings, body: bytes, compressed: bool, wish: str
         return Plan(Decision.OFF, Reason.OPTED_OUT)
     if wish is not None and wish.strip().lower() == "off":
         return Plan(Decision.BYPASSED, Reason.OPTED_OUT)
-    if compressed:
+    if body is None:
         return Plan(Decision.BYPASSED, Reason.NOT_TEXT)
     # A token is at least one byte of text, so that a body this short can't hold more tokens.
     if len(body) <= settings.trigger_tokens:
         return Plan(Decision.BYPASSED, Reason.SMALL)
     decision = Decision.SHADOW if settings.mode == "shadow" else Decision.APPLIED
-    return Plan(decision, policy=policy_of(settings, size))
+    return Plan(decision, policy=policy_of(settings, size, api))
 
 
-def policy_of(settings: WindowingSettings, size: str | None) -> WindowPolicy:
-    """Return the policy of a request; `size` is the window that its caller names, if any."""
+def policy_of(settings: WindowingSettings, size: str | None, api: Api = Api.CHAT) -> WindowPolicy:
+    """Return the policy of a request to that API; `size` is the window that its caller names, if any."""
     window = settings.window_tokens
     if size is not None and size.strip().isascii() and size.strip().isdecimal():
         window = min(max(int(size), settings.min_window_tokens), settings.max_window_tokens)
@@ -48,6 +50,7 @@ def policy_of(settings: WindowingSettings, size: str | None) -> WindowPolicy:
         None if asked else settings.target_confidence,
         settings.min_window_tokens,
         settings.max_window_tokens,
+        api,
     )
 
 

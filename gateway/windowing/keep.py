@@ -44,6 +44,13 @@ class Keeper:
         for chunk, message in enumerate(self._homes.tolist()):
             self._of_message.setdefault(message, []).append(chunk)
 
+    @property
+    def owed(self) -> int:
+        """The tokens of what stays though nothing is selected, where messages are kept for what leads to them."""
+        if not self._plan.led:
+            return 0
+        return self.close(np.zeros(len(self._tokens), dtype=np.bool_)).tokens
+
     def close(self, selected: Mask) -> Kept:
         """Return the selection with all that has to stay with it, and how many of the original's tokens these are."""
         chunks = selected.copy()

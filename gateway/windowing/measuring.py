@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.windowing.conversation import Conversation, read
+from gateway.windowing.conversation import Conversation
 from gateway.windowing.counting import Tally, tally
-from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
+from gateway.windowing.reading import read
+from gateway.windowing.types import Api, Reason, WindowOutcome, WindowPolicy
 from retrieval.tokens import counter_for, encoding_name
 from retrieval.types import Counter, Deadline, DeadlineExceededError
 
@@ -95,7 +96,7 @@ def measure(body: bytes, policy: WindowPolicy, clock: Clock, any_vocabulary: boo
         raise AsItIsError(Reason.SMALL)
     if len(body) > MAX_BYTES:
         raise AsItIsError(Reason.DEADLINE, f"more than {MAX_BYTES} bytes")
-    conversation = _read(body)
+    conversation = _read(body, policy.api)
     clock.stage("parse")
     if not any_vocabulary and encoding_name(conversation.model) != encoding_name(COMMON_MODEL):
         raise AsItIsError(Reason.WARMING)
@@ -108,9 +109,9 @@ def measure(body: bytes, policy: WindowPolicy, clock: Clock, any_vocabulary: boo
     return Measured(conversation, tokens, counter)
 
 
-def _read(body: bytes) -> Conversation:
+def _read(body: bytes, api: Api) -> Conversation:
     try:
-        conversation = read(body)
+        conversation = read(body, api)
     except (ValueError, RecursionError):
         # Not JSON, not UTF-8, or nested too deeply to read: for the upstream to judge.
         conversation = None

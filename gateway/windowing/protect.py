@@ -43,9 +43,9 @@ class Region:
 class Plan:
     """The regions that may be trimmed (in order of the request) with their documents; all else is protected.
 
-    Messages in `pinned` are not removed; `question` is the index of the last user message; `instructions` is what
-    the system messages say besides their reference material; `window_tokens` is what is left of the window for text
-    from the regions.
+    Messages in `pinned` are not removed, those in `led` because of what leads to them; `question` is the index of the
+    last user message; `instructions` is what the system messages say besides their reference material; `window_tokens`
+    is what is left of the window for text from the regions.
     """
 
     conversation: Conversation
@@ -53,6 +53,7 @@ class Plan:
     regions: tuple[Region, ...]
     documents: tuple[Document, ...]
     pinned: frozenset[int]
+    led: frozenset[int]
     question: int
     query: Query
     instructions: str
@@ -69,6 +70,7 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
     recent = _recent_items(messages, items, tally, question, window_tokens)
     spent = max(0, sum(tally.message(i) for i in recent) - RECENT_TOKENS)
     whole = recent | frozenset(_whole(messages, items, tally, question))
+    led = frozenset(_led(messages, items))
     asks, query = _question(messages, question)
     regions = tuple(
         region
@@ -81,10 +83,11 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
         tuple(turns_of(messages, items)),
         regions,
         tuple(_documents(messages, items, regions)),
-        whole | frozenset(_pinned(messages, items, question)),
+        whole | led | frozenset(_pinned(messages, items, question)),
+        led,
         question,
         Query(query, tuple(_recent(messages, question))),
-        _BREAK.join(_instructions(messages, regions)),
+        _BREAK.join(filter(None, (conversation.instructions, *_instructions(messages, regions)))),
         window_tokens - spent,
     )
 
@@ -135,6 +138,14 @@ def _pinned(messages: Sequence[Message], items: Sequence[Item], question: int) -
     yield from items[-1].messages
     yield from (m.index for m in messages if m.attachments or m.role in INSTRUCTING)
     yield from (m.index for m in messages if any(not t.editable for t in m.texts))
+
+
+def _led(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[int]:
+    """Yield the messages of items that hold one which is left alone and leads to the next."""
+    for item in items:
+        own = messages[item.first : item.last]
+        if any(m.leads and not m.understood for m in own):
+            yield from (m.index for m in own)
 
 
 def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region, ...], str]:
@@ -226,9 +237,10 @@ def _atoms(region: Region) -> tuple[Atom, ...] | None:
 def _call_names(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[tuple[int, str]]:
     """Yield for each tool result what was called: by its id within its own group, else by its place."""
     for item in items:
-        calls = messages[item.first].calls
+        own = messages[item.first : item.last]
+        calls = [call for message in own for call in message.calls]
         by_id = {call.id: call for call in reversed(calls) if call.id}
-        for result, placed in zip(messages[item.first + 1 : item.last], calls, strict=False):
+        for result, placed in zip((m for m in own if m.role in RESULTS), calls, strict=False):
             call = by_id.get(result.answers, placed)
             yield result.index, f"{call.name} {call.arguments}"[:_NAME_CHARACTERS]
 

@@ -63,7 +63,7 @@ def _measured(keeper: Keeper, ranking: Ranking, window_tokens: int, free: float)
 
 def fitted(keeper: Keeper, ranking: Ranking, window_tokens: int) -> Kept:
     """Return the selection that fills the window; a smaller one where too much has to stay with it."""
-    most = window_tokens + max(int(_COMPANY * window_tokens), _COMPANY_TOKENS)
+    most = window_tokens + max(int(_COMPANY * window_tokens), _COMPANY_TOKENS) + keeper.owed
     budget = window_tokens
     kept = keeper.close(surrounded(ranking, select(ranking, budget), _AROUND_TOKENS))
     best = kept

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.windowing.conversation import INSTRUCTING, RESULTS, Message
+from gateway.windowing.conversation import INSTRUCTING, RESULTS, Call, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ def items_of(messages: Sequence[Message]) -> Iterator[Item]:
     """Yield the items, in order; together they are all messages."""
     at = 0
     while at < len(messages):
-        end = at + 1
-        calls = messages[at].calls
+        head = end = _led(messages, at)
+        calls = [call for message in messages[at:end] for call in message.calls]
         if calls or messages[at].role in RESULTS:
             while end < len(messages) and messages[end].role in RESULTS:
                 end += 1
-            yield Item(at, end, True, _match(messages[at], messages[at + 1 : end]))
+            yield Item(at, end, True, _match(calls, messages[head:end]))
         else:
             yield Item(at, end)
         at = end
@@ -73,9 +73,17 @@ def turns_of(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[Tur
         yield Turn(tuple(asks), tuple(replies))
 
 
-def _match(head: Message, results: Sequence[Message]) -> bool:
+def _led(messages: Sequence[Message], at: int) -> int:
+    """Return where the run ends of messages from `at` on that each lead to the next."""
+    end = at + 1
+    while end < len(messages) and messages[end - 1].leads and messages[end].role == "assistant":
+        end += 1
+    return end
+
+
+def _match(calls: Sequence[Call], results: Sequence[Message]) -> bool:
     """Whether each call has its result: by number, and by id where ids are given (they may repeat)."""
-    if not head.calls or len(head.calls) != len(results):
+    if not calls or len(calls) != len(results):
         return False
-    legacy = any(not call.id for call in head.calls)
-    return legacy or Counter(c.id for c in head.calls) == Counter(r.answers for r in results)
+    legacy = any(not call.id for call in calls)
+    return legacy or Counter(c.id for c in calls) == Counter(r.answers for r in results)

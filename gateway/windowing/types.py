@@ -31,11 +31,19 @@ class Reason(StrEnum):
     PAUSED = "paused"
 
 
+class Api(StrEnum):
+    """Whose shape a request's body has."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+
+
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
     """How one request is windowed; sizes in tokens of the request's model.
 
     With a target confidence the window is elastic: as small as reaches it, between the smallest and the largest size.
+    `api` says how its body is read.
     """
 
     trigger_tokens: int
@@ -44,6 +52,7 @@ class WindowPolicy:
     target_confidence: float | None = None
     min_window_tokens: int = 500
     max_window_tokens: int = 16_000
+    api: Api = Api.CHAT
 
 
 @dataclass(frozen=True, slots=True)

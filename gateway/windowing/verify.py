@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gateway.windowing import markers
-from gateway.windowing.conversation import RESULTS, Message, places, read
+from gateway.windowing.conversation import RESULTS, Message, places
 from gateway.windowing.parts import Key
 from gateway.windowing.protect import Plan
+from gateway.windowing.reading import read
 from gateway.windowing.rewrite import Rewritten
 
 
@@ -20,7 +21,7 @@ def verify(plan: Plan, new: Rewritten) -> bytes:
     """Return the changed body as bytes; raises BrokenRequestError unless all that must hold of it holds."""
     old = plan.conversation
     body = new.body.encode("utf-8", "surrogatepass")
-    again = read(body)
+    again = read(body, old.api)
     if again is None or len(again.messages) != len(new.messages):
         raise BrokenRequestError("messages lost")
     if new.body[: again.start] != old.text[: old.start] or new.body[again.end :] != old.text[old.end :]:
@@ -31,6 +32,7 @@ def verify(plan: Plan, new: Rewritten) -> bytes:
     if any(a.index >= b.index for a, b in itertools.pairwise(sources)):
         raise BrokenRequestError("out of order")
     _check_required(plan, new.messages)
+    _check_led(old.messages, new.messages)
     for source, message in zip(sources, again.messages, strict=True):
         if old.text[source.start : source.end] == new.body[message.start : message.end]:
             continue
@@ -47,6 +49,15 @@ def _check_required(plan: Plan, kept: Sequence[int]) -> None:
     there = set(kept)
     if not plan.pinned <= there:
         raise BrokenRequestError("a protected message is missing")
+
+
+def _check_led(messages: Sequence[Message], kept: Sequence[int]) -> None:
+    """What leads to the assistant's next message, or to results, still stands before it."""
+    there = set(kept)
+    for before, after in itertools.pairwise(messages):
+        follows = after.role == "assistant" or after.role in RESULTS
+        if before.leads and follows and (before.index in there) != (after.index in there):
+            raise BrokenRequestError("what leads to a message, or that message, is missing")
 
 
 def _check_message(old: Message, new: Message, removed: frozenset[Key]) -> None:
@@ -149,10 +160,14 @@ def _unpaired(messages: Sequence[Message]) -> Counter[str]:
 def _groups(messages: Sequence[Message]) -> Iterator[tuple[Counter[str], Counter[str]]]:
     called: Counter[str] = Counter()
     answered: Counter[str] = Counter()
+    leads = False
     for message in messages:
         if message.role in RESULTS:
             answered[message.answers] += 1
             continue
-        yield called, answered
-        called, answered = Counter(c.id for c in message.calls), Counter()
+        if not leads or answered:
+            yield called, answered
+            called, answered = Counter(), Counter()
+        called.update(c.id for c in message.calls)
+        leads = message.leads
     yield called, answered

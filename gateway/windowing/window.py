@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from gateway.windowing.asking import asks_by_itself
 from gateway.windowing.conversation import Conversation
 from gateway.windowing.counting import Tally, count_texts
 from gateway.windowing.drawing import strip_of
@@ -62,6 +63,8 @@ def _plan(measured: Measured, policy: WindowPolicy, clock: Clock) -> Plan:
     clock.stage("plan")
     if planned is None:
         raise AsItIsError(Reason.NOT_TEXT, "no user asks anything")
+    if measured.conversation.linked and not asks_by_itself(planned.query.text):
+        raise AsItIsError(Reason.NOT_TEXT, "what is asked may be held by the upstream")
     total = measured.tally.total
     if needs_whole_context(planned.query.text, total, planned.instructions):
         raise AsItIsError(Reason.WHOLE_DOCUMENT)

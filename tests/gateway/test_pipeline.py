@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -8,7 +9,7 @@ from structlog.testing import capture_logs
 from benchmarks.processes import free_port
 from gateway.errors import UnknownUrlError
 from gateway.policies import Route
-from gateway.windowing.types import Decision, Reason, WindowOutcome, WindowPolicy
+from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
 from tests.integration.client import chat_body
@@ -18,6 +19,10 @@ LONG = chat_body("word " * 2000)
 LONG_STREAM = chat_body("word " * 2000, stream=True)
 WINDOWED = WindowOutcome(Reason.RELEVANCE, chat_body("a window", stream=True), 3000, 30)
 CHAT = "/v1/chat/completions"
+LONG_INPUT = json.dumps({"model": "gpt-4o-mini", "input": "word " * 2000, "stream": True}).encode()
+WINDOWED_INPUT = WindowOutcome(
+    Reason.RELEVANCE, b'{"model": "gpt-4o-mini", "input": "a window", "stream": true}', 3000, 30
+)
 
 
 class Windowing:
@@ -63,6 +68,43 @@ async def test_a_window_is_forwarded_under_its_own_length(upstream: Upstream) ->
     assert upstream.last.get("content-length") == str(len(WINDOWED.body or b""))
     assert (reply.status, reply.header(b"x-gateway-windowing")) == (200, "applied")
     assert (line.record.decision, line.record.tokens_saved) == (Decision.APPLIED, 2970)
+
+
+async def respond(line: Recorded, body: bytes, *headers: tuple[bytes, bytes]) -> Call:
+    return await Call("POST", "/v1/responses", body, JSON, *headers).by(line.pipeline.respond)
+
+
+async def test_a_responses_window_is_forwarded_and_no_usage_asked_for(upstream: Upstream) -> None:
+    async def made() -> WindowOutcome:
+        return WINDOWED_INPUT
+
+    windowing = Windowing(made)
+    async with pipeline(upstream.url, windowing) as line:
+        reply = await respond(line, LONG_INPUT, (b"x-gateway-window-tokens", b"700"))
+    assert windowing.asked == [(LONG_INPUT, WindowPolicy(4000, 700, 1500, api=Api.RESPONSES))]
+    assert upstream.last.body == WINDOWED_INPUT.body
+    assert (reply.header(b"x-gateway-windowing"), reply.header(b"x-gateway-tokens-saved")) == ("applied", "2970")
+    record = line.record
+    assert (record.route, record.decision, record.tokens_saved) == ("responses", Decision.APPLIED, 2970)
+    assert record.usage is not None
+
+
+async def test_responses_in_shadow_off_small_and_unreadable_are_relayed_as_they_are(upstream: Upstream) -> None:
+    wish = (b"x-gateway-windowing", b"off")
+    small, broken = b'{"model": "gpt-4o-mini", "input": "hi"}', b'{"model": ' + b"x" * 9000
+    for mode, body, headers, decision, reason in (
+        ("shadow", LONG_INPUT, (), Decision.SHADOW, Reason.RELEVANCE),
+        ("off", LONG_INPUT, (), Decision.OFF, Reason.OPTED_OUT),
+        ("on", LONG_INPUT, (wish,), Decision.BYPASSED, Reason.OPTED_OUT),
+        ("on", small, (), Decision.BYPASSED, Reason.SMALL),
+        ("on", broken, (), Decision.BYPASSED, Reason.NOT_TEXT),
+    ):
+        windowing = Windowing(a_window)
+        async with pipeline(upstream.url, windowing, windowing={"mode": mode}) as line:
+            await respond(line, body, *headers)
+        assert upstream.last.body == body
+        assert (line.record.decision, line.record.reason) == (decision, reason)
+        assert len(windowing.asked) == (mode == "shadow")
 
 
 async def test_windowing_that_fails_leaves_the_original(upstream: Upstream) -> None:

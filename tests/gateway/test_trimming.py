@@ -63,6 +63,16 @@ def test_an_oversized_request_is_trimmed_and_every_chunk_reported() -> None:
     assert {chunk.kept for chunk in outcome.report} == {True, False}
 
 
+def test_a_request_to_the_responses_api_is_trimmed_too() -> None:
+    items = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": TEXT}]
+    outcome = trim(json.dumps({"model": "gpt-4o-mini", "input": items}).encode(), SETTINGS, None)
+    assert outcome.reason is Reason.RELEVANCE
+    first, last = json.loads(outcome.body or b"")["input"]
+    assert first == items[0]
+    assert last["content"].endswith(QUESTION)
+    assert {(chunk.message, chunk.kept) for chunk in outcome.report} == {(1, True), (1, False)}
+
+
 def test_the_windows_size_is_the_settings_unless_it_is_given() -> None:
     usual, small = (sum(c.tokens for c in trimmed(size).report if c.kept) for size in (None, 600))
     assert small <= 900 < usual <= 1.5 * SETTINGS.window_tokens
@@ -174,12 +184,31 @@ def test_where_the_gateway_would_forward_the_original_all_the_same_is_said(
         (b'{"messages": [', "not JSON (Expecting value: line 1, column 15)"),
         (b'{"messages": "\xff"}', "not UTF-8 text (byte 14)"),
         (b"[" * 100_000, "not JSON that can be read"),
-        (b'{"messages": []}', "no chat request; expected an object with a list `messages`, which is not empty"),
-        (b"[1]", "no chat request; expected an object with a list `messages`, which is not empty"),
+        (
+            b'{"messages": []}',
+            "no chat request; expected an object with a list `messages`, which is not empty, or `input`",
+        ),
+        (b"[1]", "no chat request; expected an object with a list `messages`, which is not empty, or `input`"),
+        (
+            b'{"input": []}',
+            "no chat request; expected an object with a list `messages`, which is not empty, or `input`",
+        ),
+        (b'{"input": "hi"}', None),
         (request("hi"), None),
         (OVERSIZED, None),
     ],
-    ids=["empty", "cut off", "not utf-8", "nested", "no messages", "no object", "small", "oversized"],
+    ids=[
+        "empty",
+        "cut off",
+        "not utf-8",
+        "nested",
+        "no messages",
+        "no object",
+        "no input",
+        "input",
+        "small",
+        "oversized",
+    ],
 )
 def test_what_is_no_chat_request_is_told_from_what_is(body: bytes, why: str | None) -> None:
     assert complaint(body) == why

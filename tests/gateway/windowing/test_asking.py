@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gateway.windowing.asking import LABEL_LINE, bare, is_decisive, is_personal, search_text
+from gateway.windowing.asking import LABEL_LINE, asks_by_itself, bare, is_decisive, is_personal, search_text
 from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE
 from tests.gateway.windowing import sentences
 
@@ -98,3 +98,18 @@ def test_no_label_is_passed_over_for_its_first_letters(pattern: re.Pattern[str],
     ]
     assert labels
     assert [label for label in labels if pattern.match(label) and not LABEL_LINE.matches(label, 0)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("Where is the answer", True),
+        ("where is it?", True),
+        ("请告诉我保修期是多久。", True),
+        ("return value from it is ignored, and execution proceeds", False),
+        ("The bill came late.", False),
+        ("", False),
+    ],
+)
+def test_the_rest_of_a_sentence_asks_nothing_by_itself(text: str, asks: bool) -> None:
+    assert asks_by_itself(text) is asks

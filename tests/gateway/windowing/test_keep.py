@@ -8,6 +8,8 @@ from gateway.windowing.conversation import read
 from gateway.windowing.counting import tally
 from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.protect import plan
+from gateway.windowing.reading import read as read_as
+from gateway.windowing.types import Api
 from retrieval.prepared import Prepared
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline, Ranking
@@ -94,3 +96,25 @@ def test_what_says_which_record_is_kept_stays() -> None:
     first, last = keeper.spans[1]
     assert kept.chunks[first]
     assert 0 < kept.chunks[first:last].sum() < last - first
+
+
+def test_what_stays_for_what_leads_to_it_is_owed() -> None:
+    def kept(*items: dict[str, Any]) -> tuple[int, Kept]:
+        body = {"input": [user(), *items, *CLOSING]}
+        conversation = read_as(json.dumps(body).encode(), Api.RESPONSES)
+        assert conversation is not None
+        tokens = tally(conversation, COUNTER, Deadline.after(10))
+        planned = plan(conversation, tokens, 0)
+        assert planned is not None
+        chunks = Prepared(1 << 20).read(planned.documents, COUNTER, Deadline.after(10)).chunks
+        keeper = Keeper(planned, Ranking(chunks, np.linspace(1, 0, len(chunks), dtype=np.float32)), tokens.fixed)
+        return keeper.owed, keeper.close(np.zeros(len(chunks), dtype=np.bool_))
+
+    call = {"type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}
+    step = [call, {"type": "function_call_output", "call_id": "c", "output": LONG}]
+    owed, bare = kept(*step)
+    assert owed == 0
+    assert bare.messages.isdisjoint({1, 2})
+    owed, led = kept({"type": "reasoning", "id": "r", "summary": []}, *step)
+    assert led.messages >= {1, 2, 3}
+    assert 0 < owed == led.tokens < COUNTER.count(LONG) / 2

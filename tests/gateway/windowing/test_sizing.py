@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ LONG = f"{REFERENCE[:90_000]}\n\n{FACT}\n\n{REFERENCE[90_000:180_000]}"
 CLEAR = "What is the harbour code of Zanzibar?"
 
 
-def windowed(target: float | None, question: str = QUESTION, **sizes: int) -> WindowOutcome:
+def windowed(target: float | None, question: str = QUESTION, **sizes: Any) -> WindowOutcome:
     body = request({"role": "user", "content": f"{LONG}\n\n{question}"})
     return run(body, replace(POLICY, target_confidence=target, **sizes))
 

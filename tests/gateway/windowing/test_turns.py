@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from gateway.windowing.conversation import Call, Message
 from gateway.windowing.turns import Item, items_of, turns_of
 
@@ -28,6 +30,16 @@ def test_calls_without_results_and_results_without_calls_are_not_paired() -> Non
     assert [i.paired for i in items_of(messages("call", "user", "tool"))] == [False, True, False]
     assert [i.paired for i in items_of(messages("call", "tool:other"))] == [False]
     assert [i.paired for i in items_of(messages("call", "tool:a", "tool:a", ids=("a", "b")))] == [False]
+
+
+def test_what_leads_to_calls_stays_with_them_and_they_with_their_results() -> None:
+    made = messages("user", "assistant", "call", "call", "tool:a", "tool:a", "call", "user", "assistant", "assistant")
+    leading = [
+        replace(m, leads=m.index in (1, 2, 3, 6, 8), calls=tuple(Call("a", "f", "{}") for _ in m.calls)) for m in made
+    ]
+    assert list(items_of(leading)) == [
+        Item(0, 1), Item(1, 6, group=True), Item(6, 7, group=True, paired=False), Item(7, 8), Item(8, 10)
+    ]  # fmt: skip
 
 
 def test_turns_begin_with_the_users_messages() -> None:
