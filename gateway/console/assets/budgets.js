@@ -79,13 +79,13 @@ async function standings(team, signal) {
 }
 
 /** Return the card of the team's limits, and the charts of its budgets. */
-export async function budgetSection(team, signal) {
+export async function budgetSection(team, days, signal) {
   const known = await standings(team, signal);
   const own = known.filter(({ standing }) => !isEach(standing));
   const found = h("ul", { class: "limits", "aria-live": "polite" });
   const form = lookup(team.name, budgetsOf(team), found, signal);
   const drawn = own.filter(({ budget }) => budget && budget.period !== "hour").slice(0, MOST_DRAWN);
-  const charts = drawn.map((pair) => burnDown(team.name, pair, signal));
+  const charts = drawn.map((pair) => burnDown(team.name, pair, days, signal));
   const empty = !known.length && !form && h("p", { class: "empty" }, "This team has no limits: it may spend as much as it likes.");
   const node = [card("Limits", empty, h("ul", { class: "limits" }, own.map(standingNode)), form && h("h3", {}, "Of each by itself"), form, found),
     charts.length > 0 && h("div", { class: charts.length > 1 ? "grid" : "" }, charts.map((made) => made.node))];

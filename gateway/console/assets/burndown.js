@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { chart } from "./charts.js";
 import { amount, DAY, from, HOUR, minute, shortDay } from "./format.js";
+import { iso, start } from "./series.js";
 
 const LENGTHS = { hour: HOUR, day: DAY, week: 7 * DAY };
 
@@ -15,29 +16,34 @@ function began(budget, ends) {
   return first.setUTCMonth(first.getUTCMonth() - 1) - shift;
 }
 
-function step(group) {
-  return group.hour ? Date.parse(`${group.hour}Z`) + HOUR : Date.parse(`${group.day}T00:00Z`) + DAY;
+/** The team's sums since then, by hour or day; those by day that the page has anyway are not read again. */
+async function sums(team, budget, since, days, signal) {
+  const length = ["hour", "day", "week"].includes(budget.period) ? HOUR : DAY;
+  const models = budget.models?.length > 0;
+  const known = length === DAY && !models ? await days() : null;
+  if (known && Date.parse(known.from) <= since) return [known.rows, length];
+  const by = `${length === DAY ? "day" : "hour"}${models ? ",model" : ""}`;
+  const { rows } = await get("usage", { team, from: iso(since), group_by: by }, signal);
+  return [rows.filter((row) => !models || budget.models.includes(row.group.model)), length];
 }
 
 /** What was left at each moment, reckoned back from what is left now. */
-async function leftOver(team, standing, budget, start, now, signal) {
-  const group = budget.period === "day" || budget.period === "week" || budget.period === "hour" ? "hour" : "day";
-  const by = budget.models?.length ? `${group},model` : group;
-  const { rows } = await get("usage", { team, from: new Date(start).toISOString(), group_by: by }, signal);
+async function leftOver(team, standing, budget, since, now, days, signal) {
+  const [rows, length] = await sums(team, budget, since, days, signal);
   const spent = new Map();
   for (const row of rows) {
-    if (budget.models?.length && !budget.models.includes(row.group.model)) continue;
-    const at = Math.min(now, Math.max(start, step(row.group)));
+    const ends = start(row.group) + length;
+    if (ends <= since) continue;
+    const at = Math.min(now, ends);
     spent.set(at, (spent.get(at) ?? 0) + (standing.unit === "usd" ? Number(row.cost_usd ?? 0) : row.input + row.output));
   }
-  const times = [...spent.keys()].sort((a, b) => a - b);
   let left = standing.most - standing.spent;
   const points = [{ x: now, y: left }];
-  for (const at of times.reverse()) {
+  for (const at of [...spent.keys()].sort((a, b) => b - a)) {
     if (at < now) points.push({ x: at, y: left });
     left += spent.get(at);
   }
-  points.push({ x: start, y: Math.min(standing.most, left) });
+  points.push({ x: since, y: Math.min(standing.most, left) });
   return points.reverse();
 }
 
@@ -50,18 +56,18 @@ function ahead(standing, forecast, now, end) {
 }
 
 /** Return the card of one budget's chart. */
-export function burnDown(team, { standing, budget, forecast, title }, signal) {
-  const start = began(budget, standing.begins_anew), now = Date.now();
+export function burnDown(team, { standing, budget, forecast, title }, days, signal) {
+  const since = began(budget, standing.begins_anew), now = Date.now();
   const ends = standing.begins_anew ? Date.parse(standing.begins_anew) : Math.max(now + 7 * DAY, Math.min(now + 60 * DAY, Date.parse(forecast?.runs_out_at ?? "") || 0));
   const format = (value) => amount(standing.unit, value);
-  const short = (time) => (ends - start <= 2 * DAY ? minute(time).slice(11) : shortDay(time));
+  const short = (time) => (ends - since <= 2 * DAY ? minute(time).slice(11) : shortDay(time));
   const made = chart(`Left of ${title}`, { format, type: "line",
-    times: { min: start, max: ends, format: short, title: (time) => `${minute(time)} UTC` } }, signal);
+    times: { min: since, max: ends, format: short, title: (time) => `${minute(time)} UTC` } }, signal);
   const mounted = async () => {
-    const parts = [{ label: "Left", colour: "forwarded", area: true, values: await leftOver(team, standing, budget, start, now, signal) }];
+    const parts = [{ label: "Left", colour: "forwarded", area: true, values: await leftOver(team, standing, budget, since, now, days, signal) }];
     const next = ahead(standing, forecast, now, ends);
     if (next.length) parts.push({ label: "At the rate of now", colour: "added", dash: [5, 4], values: next, aside: true });
-    if (standing.begins_anew) parts.push({ label: "Even pace", colour: "even", dash: [2, 3], values: [{ x: start, y: standing.most }, { x: ends, y: 0 }], aside: true });
+    if (standing.begins_anew) parts.push({ label: "Even pace", colour: "even", dash: [2, 3], values: [{ x: since, y: standing.most }, { x: ends, y: 0 }], aside: true });
     made.update([], parts, said(standing, forecast));
   };
   return { node: made.node, mounted };

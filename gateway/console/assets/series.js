@@ -46,12 +46,21 @@ export function summed(group, rows, total) {
   return { total, rows: [...parts].map(([name, found]) => ({ ...added(found), group: { [group]: name } })) };
 }
 
-const start = (group) => Date.parse(group.hour ? `${group.hour}Z` : `${group.day}T00:00Z`);
+/** When a row's day or hour began. */
+export const start = (group) => Date.parse(group.hour ? `${group.hour}Z` : `${group.day}T00:00Z`);
 
 /** The steps' names on an axis. */
 export function label(range, time) {
   if (range === "1h" || range === "24h") return clock(time);
   return range === "7d" ? `${shortDay(time)} ${clock(time)}` : shortDay(time);
+}
+
+/** The range's steps, of a reply by days or hours from its beginning on. */
+export function stepsOf(range, { from, rows }) {
+  const { step, steps } = RANGES[range], first = Date.parse(from);
+  const parts = Array.from({ length: steps }, () => []);
+  for (const row of rows) parts[Math.floor((start(row.group) - first) / step)]?.push(row);
+  return parts.map((found, place) => ({ time: first + place * step, ...added(found) }));
 }
 
 /** What is read of a range, step by step; each reader remembers what does not change any more. */
@@ -73,16 +82,10 @@ export function reader() {
     return times.map((time, place) => ({ time, ...totals[place] }));
   }
 
-  async function grouped(first, { step, steps, group }, params, signal) {
-    const { rows } = await get("usage", { ...params, from: iso(first), group_by: group }, signal);
-    const parts = Array.from({ length: steps }, () => []);
-    for (const row of rows) parts[Math.floor((start(row.group) - first) / step)]?.push(row);
-    return parts.map((found, place) => ({ time: first + place * step, ...added(found) }));
-  }
-
   return async (range, params, signal) => {
     const first = beginning(range), shape = RANGES[range];
-    return shape.group ? grouped(first, shape, params, signal) : sliced(first, shape, signal);
+    if (!shape.group) return sliced(first, shape, signal);
+    return stepsOf(range, await get("usage", { ...params, from: iso(first), group_by: shape.group }, signal));
   };
 }
 

@@ -7,11 +7,17 @@ import { badge, card, facts, fill, h, heading } from "./dom.js";
 import { compact } from "./format.js";
 import { keySection } from "./keys.js";
 import { termsOf } from "./policy.js";
-import { added, beginning, iso, label, reader, summed } from "./series.js";
+import { added, beginning, iso, label, stepsOf, summed } from "./series.js";
 import { mayChange } from "./session.js";
 import { usageTable } from "./usage_table.js";
 
 const RANGE = "30d";
+
+/** Read something when it is first needed, and only then. */
+function once(read) {
+  let found;
+  return () => (found ??= read());
+}
 
 function drop(team) {
   const also = h("label", {}, h("input", { type: "checkbox", id: "open-to-all" }), " even if it is the last team, after which everybody may call without a key");
@@ -31,7 +37,7 @@ function actions(team) {
     h("button", { type: "button", class: "danger-text", onclick: gone }, "Remove")];
 }
 
-function usageSection(team, signal) {
+function usageSection(team, days, signal) {
   const made = chart("Tokens, last 30 days", { format: compact, stacked: true }, signal);
   const models = h("div", {}, "Loading…"), users = h("div", {}, "Loading…");
   const draw = (steps) => {
@@ -42,7 +48,7 @@ function usageSection(team, signal) {
     ] : [], `${compact(sum.tokens_saved)} of ${compact(sum.tokens_original)} tokens were saved.`);
   };
   const mounted = async () => {
-    draw(await reader()(RANGE, { team }, signal));
+    draw(stepsOf(RANGE, await days()));
     const { rows, total } = await get("usage", { team, from: iso(beginning(RANGE)), group_by: "model,user" }, signal);
     fill(models, usageTable("By model", "model", summed("model", rows, total)));
     fill(users, usageTable("By user", "user", summed("user", rows, total)));
@@ -52,8 +58,9 @@ function usageSection(team, signal) {
 
 export async function show({ args: [name], signal }) {
   const team = await get(path("teams", name), {}, signal);
-  const [budgets, keys] = await Promise.all([budgetSection(team, signal), keySection(name, signal)]);
-  const usage = usageSection(name, signal);
+  const days = once(() => get("usage", { team: name, from: iso(beginning(RANGE)), group_by: "day" }, signal));
+  const [budgets, keys] = await Promise.all([budgetSection(team, days, signal), keySection(name, signal)]);
+  const usage = usageSection(name, days, signal);
   const node = h("div", { class: "page" },
     h("p", { class: "crumbs" }, h("a", { href: "#/teams" }, "Teams")),
     h("div", { class: "head" }, heading(team.name), h("div", { class: "controls" }, h("a", { href: `#/requests?team=${encodeURIComponent(name)}` }, "Its requests"), actions(team))),
