@@ -92,9 +92,9 @@ class Batch:
         self._memory.check(self._db)
         known = self._memory.held
         mine, others = [key for key in keys if key in known], [key for key in keys if key not in known]
-        if mine and present(self._db, "reservations", mine) == len(mine):
+        if mine and present(self._db, ("reservations",), mine) == len(mine):
             self._open.update(mine)
-        if others and not present(self._db, "reservations", others) and not present(self._db, "ledger", others):
+        if others and not present(self._db, ("reservations", "ledger"), others):
             self._new.update(others)
 
     def remember(self) -> None:

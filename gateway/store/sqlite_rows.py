@@ -11,9 +11,7 @@ T = TypeVar("T")
 
 _LARGEST = 128  # rows; times the ledger's columns that is well below SQLite's limit of 32,766 values
 
-_PRESENT = (
-    "SELECT count(*) FROM (VALUES {rows}) AS k CROSS JOIN {table} AS t ON t.team = k.column1 AND t.id = k.column2"
-)
+_COUNT = "(SELECT count(*) FROM k CROSS JOIN {table} AS t ON t.team = k.team AND t.id = k.id)"
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]], after: str = "") -> None:
@@ -30,13 +28,18 @@ def delete(db: sqlite3.Connection, table: str, keys: Iterable[tuple[str, str]]) 
             db.execute(f"DELETE FROM {table} WHERE team = ? AND id IN ({marks})", (team, *some))  # noqa: S608 - names
 
 
-def present(db: sqlite3.Connection, table: str, keys: Sequence[tuple[str, str]]) -> int:
-    """Return how many of these teams and ids the table has."""
+def present(db: sqlite3.Connection, tables: tuple[str, ...], keys: Sequence[tuple[str, str]]) -> int:
+    """Return how many of these teams and ids the tables have, all together."""
     found = 0
     for some in _pieces(keys):
-        query = _PRESENT.format(rows=_places(len(some), 2), table=table)
-        found += db.execute(query, tuple(chain.from_iterable(some))).fetchone()[0]
+        found += db.execute(_counting(tables, len(some)), tuple(chain.from_iterable(some))).fetchone()[0]
     return found
+
+
+@lru_cache(maxsize=64)
+def _counting(tables: tuple[str, ...], rows: int) -> str:
+    counts = " + ".join(_COUNT.format(table=table) for table in tables)
+    return f"WITH k (team, id) AS (VALUES {_places(rows, 2)}) SELECT {counts}"
 
 
 def _pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -31,7 +31,8 @@ def test_any_number_of_rows_is_inserted_found_and_deleted(db: sqlite3.Connection
     insert(db, INTO, other)
     assert content(db) == sorted(some + other)
     keys = [(team, id_) for team, id_, _ in some]
-    assert present(db, "things", [*keys, ("a", "never"), ("c", "r1")]) == count
+    assert present(db, ("things",), [*keys, ("a", "never"), ("c", "r1")]) == count
+    assert present(db, ("things", "things"), keys) == 2 * count
     delete(db, "things", [*keys[::2], ("b", "r1"), ("c", "r1")])
     assert content(db) == sorted([*some[1::2], *(row for row in other if row[1] != "r1")])
 
