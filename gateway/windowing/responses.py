@@ -68,13 +68,13 @@ def read(body: bytes) -> Conversation | None:
 def _messages(given: Node) -> tuple[Message, ...]:
     if isinstance(given.value, str):
         return (Message(0, given.start, given.end, "user", (Text(0, 0, given.value),), understood=True, form=_BARE),)
-    return tuple(map(_item, range(len(given.items)), given.items)) if len(given.items) <= MAX_MESSAGES else ()
+    if len(given.items) > MAX_MESSAGES:
+        return ()
+    found = [_item(index, node, node.value) for index, node in enumerate(given.items) if isinstance(node.value, dict)]
+    return tuple(found) if len(found) == len(given.items) else ()
 
 
-def _item(index: int, node: Node) -> Message:
-    fields = node.value
-    if not isinstance(fields, dict):
-        return Message(index, node.start, node.end)
+def _item(index: int, node: Node, fields: Mapping[str, object]) -> Message:
     found = None
     kind = fields.get("type")
     if kind is None or kind == "message":
