@@ -35,16 +35,24 @@ def checked(console: Console) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_names_roles_headings_and_contrast(opened: Opened, theme: str) -> None:
-    console = opened(at="#/upstreams", color_scheme=theme)
+def in_both_themes(console: Console) -> list[Any]:
+    """Return what is wrong with the page in the light and in the dark."""
+    found = checked(console)
+    console.page.emulate_media(color_scheme="dark")
+    found += [f"in the dark: {wrong}" for wrong in checked(console) if wrong not in found]
+    console.page.emulate_media(color_scheme="light")
+    return found
+
+
+def test_names_roles_headings_and_contrast(opened: Opened) -> None:
+    console = opened(at="#/requests", color_scheme="light")
     wrong = {}
     for at in (*PAGES, receipt(console)):
         console.go(at)
-        wrong[at] = checked(console)
+        wrong[at] = in_both_themes(console)
     console.go("#/teams/support-desk")
     console.button("Make a key").click()
-    wrong["dialog"] = checked(console)
+    wrong["dialog"] = in_both_themes(console)
     assert {at: found for at, found in wrong.items() if found} == {}
 
 
@@ -168,12 +176,13 @@ def test_the_theme_is_the_systems_or_the_chosen_one(opened: Opened) -> None:
     assert console.run(page) == light
 
 
-@pytest.mark.slow
 def test_live_figures_leave_the_focus_where_it_is(opened: Opened) -> None:
-    console = opened(at="#/overview?range=7d")
+    console = opened(at="#/upstreams")
+    console.page.clock.install()
+    console.go("#/overview?range=7d")
     link = console.region("By team").get_by_role("link", name="research")
     link.focus()
-    with console.page.expect_response(lambda reply: "group_by=team" in reply.url, timeout=15_000):
-        pass
+    with console.page.expect_response(lambda reply: "group_by=team" in reply.url):
+        console.page.clock.fast_forward(5500)
     console.page.wait_for_timeout(200)
     assert focused(console) == "research"
