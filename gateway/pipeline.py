@@ -215,8 +215,8 @@ class Pipeline:
 
     def _asks_usage(self, trace: Trace, asked: ApiRequest) -> bool:
         wanted = self.settings.ask_usage == "auto" and asked.stream and not asked.usage_asked
-        refused = (trace.upstream or "", asked.model) in self.refusals
-        return wanted and not refused and trace.route in _ASKED_FOR_USAGE
+        asks = wanted and trace.route in _ASKED_FOR_USAGE
+        return asks and (trace.upstream or "", asked.model) not in self.refusals
 
     async def _send(self, exchange: Exchange, trace: Trace, body: _Body) -> UpstreamReply:
         served = self.candidates.of(trace.request.model if trace.request else None)

@@ -46,8 +46,8 @@ def items_of(messages: Sequence[Message]) -> Iterator[Item]:
     """Yield the items, in order; together they are all messages."""
     at = 0
     while at < len(messages):
-        head = end = _led(messages, at)
-        calls = [call for message in messages[at:end] for call in message.calls]
+        head = end = _led(messages, at) if messages[at].leads else at + 1
+        calls = [call for message in messages[at:end] for call in message.calls] if end > at + 1 else messages[at].calls
         if calls or messages[at].role in RESULTS:
             while end < len(messages) and messages[end].role in RESULTS:
                 end += 1

@@ -67,3 +67,18 @@ def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
     assert record.state is State.ESTIMATED
     assert record.cost.usd is not None
     assert record.cost.saved_usd is None
+
+
+def test_what_the_upstream_holds_itself_is_estimated_at_what_it_may_be() -> None:
+    def estimated(linked: bool) -> int:
+        cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
+        cut_off.request = ApiRequest(b"{}", "m", True, usage_asked=False, stream_options_sent=False, linked=linked)
+        cut_off.delivery.usage, cut_off.delivery.status = None, 200
+        cut_off.asked = cut_off.head = 1.0
+        cut_off.tried.under_way = True
+        cut_off.worst = lambda: WorstCase(220_000, 100)
+        usage = cut_off.record(SETTINGS, PRICES).usage
+        return usage.prompt if usage else 0
+
+    assert estimated(linked=False) == 3_000
+    assert estimated(linked=True) == 55_000

@@ -1,10 +1,16 @@
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.windowing.types import Reason, WindowOutcome
-from tests.gateway.windowing.windows import POLICY, QUESTION, REFERENCE, request, run
+from gateway.windowing.keep import Keeper
+from gateway.windowing.measuring import Clock, measure
+from gateway.windowing.protect import plan
+from gateway.windowing.sizing import fitted
+from gateway.windowing.types import Api, Reason, WindowOutcome
+from retrieval.types import Deadline
+from tests.gateway.windowing.windows import POLICY, QUESTION, REFERENCE, RETRIEVER, request, run
 
 FACT = "The harbour code of Zanzibar is 4711, as the pilots of the island know."
 LONG = f"{REFERENCE[:90_000]}\n\n{FACT}\n\n{REFERENCE[90_000:180_000]}"
@@ -49,3 +55,21 @@ def test_where_no_window_is_sure_enough_the_original_is_forwarded(question: str)
     assert outcome.reason is Reason.LOW_CONFIDENCE
     assert outcome.body is None
     assert outcome.tokens_original == outcome.tokens_forwarded
+
+
+def test_what_has_to_stay_is_beside_the_window() -> None:
+    reasoning = {"type": "reasoning", "id": "rs", "summary": []}
+    items: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}]
+    for n in range(60):
+        call = {"type": "function_call", "call_id": f"c{n}", "name": "read", "arguments": "{}"}
+        text = REFERENCE[n * 3000 : n * 3000 + 3000]
+        items += [reasoning, call, {"type": "function_call_output", "call_id": f"c{n}", "output": text}]
+    policy = replace(POLICY, api=Api.RESPONSES)
+    measured = measure(json.dumps({"model": "gpt-4o-mini", "input": items}).encode(), policy, Clock(Deadline.after(60)))
+    planned = plan(measured.conversation, measured.tally, 2000)
+    assert planned is not None
+    ranking = RETRIEVER.rank(planned.documents, planned.query, measured.counter, Deadline.after(60))
+    keeper = Keeper(planned, ranking, measured.tally.fixed)
+    owed, kept = keeper.owed, fitted(keeper, ranking, 2000).tokens
+    assert owed > 3500, "more than a window may take with all that stays beside it"
+    assert owed + 1000 < kept < owed + 3000
