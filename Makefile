@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak sdks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,9 @@ faults: $(READY)  ## make faults one after the other, and print what held (more 
 
 soak: $(READY)  ## half an hour of mixed load: memory flat, every request once in the ledger (make soak MINUTES=3)
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30)
+
+sdks: $(READY)  ## every SDK through every case, directly and through the gateway, in a table (needs PyPI and npm once)
+	$(BIN)/python -m tests.sdks $(ARGS)
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

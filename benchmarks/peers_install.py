@@ -57,7 +57,7 @@ def environment(requirement: str) -> Path:
     """
     folder = _folder_of(requirement)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return _made(folder, [sys.executable, "-m", "venv", str(folder)], [*pip, requirement])
+    return made(folder, [sys.executable, "-m", "venv", str(folder)], [*pip, requirement])
 
 
 def node_package(requirement: str) -> Path:
@@ -67,14 +67,14 @@ def node_package(requirement: str) -> Path:
     """
     folder = _folder_of(requirement)
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder)]
-    return _made(folder, [*npm, requirement])
+    return made(folder, [*npm, requirement])
 
 
 def _folder_of(requirement: str) -> Path:
     return cache_folder() / "".join(c if c.isalnum() or c in ".-" else "-" for c in requirement)
 
 
-def _made(folder: Path, *commands: Sequence[str]) -> Path:
+def made(folder: Path, *commands: Sequence[str]) -> Path:
     if (folder / "complete").exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Programs that run in an SDK's own environment, and import nothing of this project but jobs.py."""
