@@ -49,9 +49,11 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 def printed(rows: Sequence[Row]) -> None:
     """Print the table, and beneath it what its cells are too small for."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title="The same directly and through the gateway?")
+    table = Table(
+        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title="The same directly and through the gateway?"
+    )
     for head in heads():
-        table.add_column(head, min_width=len(head))
+        table.add_column(head, min_width=max(len(head), 9) if head == "API" else len(head))
     for row in rows:
         table.add_row(*cells(row))
     out = console()
