@@ -21,7 +21,7 @@ The map. A request goes from route to pipeline to wire:
     app.py            the composition root; serving.py: what one reading of the configuration makes
     accounts.py       what belongs to callers' means; lifecycle.py: what signals do
     api/ops.py        health, readiness, metrics; reporting/: reports
-    api/admin.py      the operators' API: teams and keys; api/operators.py: who gets in; api/apart.py: at another address
+    api/admin.py      the operators' API: teams and keys; api/operators.py: who gets in; api/apart.py: elsewhere
                       api/usage.py api/requests.py api/budgets.py api/forecast.py: what the store says
                       api/upstreams.py api/session.py api/reloading.py: what this process says; console/: for browsers
     server.py         uvicorn
