@@ -57,7 +57,7 @@ bench-added: $(READY)  ## added time at 8K to 512K tokens, cold, warm and one tu
 bench-beside: $(READY)  ## small requests beside windowing, and memory
 	$(BIN)/python -m benchmarks.bench_beside
 
-bench-http: $(READY)  ## HTTP clients behind a bare relay (the measurement of decision 1)
+bench-http: $(READY)  ## HTTP clients behind a bare relay (the measurement of decision 8)
 	$(BIN)/python -m benchmarks.http_clients
 
 bench-retrieval: $(READY)  ## evidence kept by method and window, milliseconds by length

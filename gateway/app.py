@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -33,7 +34,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
 from gateway.receipts import Receipts
 from gateway.recording import Recording
-from gateway.serving import serving, taken_over
+from gateway.serving import Serving, serving, taken_over, upstreams_of
 from gateway.traffic import Traffic
 from gateway.upstreams.breaker import Health
 from gateway.upstreams.upstream import Upstream
@@ -56,9 +57,10 @@ class Gateway:
         self._accounts = Accounts(settings, config, self._metrics)
         self._receipts = Receipts(self._accounts.store, settings.store.receipts)
         self._recording = Recording(logs.RequestLog(), self._metrics, self._traffic, self._receipts)
-        self._serving = serving(settings, self._accounts, self._pool, self._recording)
-        self._lifecycle = Lifecycle(drain_s, lambda: self._tasks.add(asyncio.ensure_future(self._reload_and_tell())))
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._serving = self._served(settings, upstreams_of(settings, {}))
+        self._lifecycle = Lifecycle(drain_s, lambda: self._begin(self._reload_and_tell()))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
         self._retired: list[Upstream] = []
         self._pool_started = False
         self._admin_apart = settings.admin.enabled and settings.admin.listen is not None
@@ -93,17 +95,27 @@ class Gateway:
         """
         if self._config is None:
             raise ConfigError("there is no configuration file to read again")
-        found = await asyncio.to_thread(load, self._config)
-        settings, waiting = taken_over(found, self._serving.settings)
-        before = self._serving
-        now = serving(settings, self._accounts, self._pool, self._recording, before)
-        for upstream in set(now.upstreams.values()) - set(before.upstreams.values()):
-            await upstream.__aenter__()
-        self._serving = now
-        await self._start_pool()
-        for upstream in set(before.upstreams.values()) - set(now.upstreams.values()):
-            self._tasks.add(asyncio.ensure_future(self._retire(upstream)))
+        async with self._reloading:
+            found = await asyncio.to_thread(load, self._config)
+            before = self._serving
+            settings, waiting = taken_over(found, before.settings)
+            upstreams = upstreams_of(settings, before.upstreams)
+            # Before anything of it holds: what cannot be opened leaves all as it was.
+            for upstream in set(upstreams.values()) - set(before.upstreams.values()):
+                await _opened(upstream)
+            self._serving = self._served(settings, upstreams)
+            await self._start_pool()
+        for upstream in set(before.upstreams.values()) - set(upstreams.values()):
+            self._begin(self._retire(upstream))
         logs.event("reloaded", needs_a_restart=waiting or None)
+
+    def _served(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> Serving:
+        return serving(settings, upstreams, self._accounts, self._pool, self._recording)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _reload_and_tell(self) -> None:
         try:
@@ -159,7 +171,7 @@ class Gateway:
         await self._receipts.finish()
 
     async def _close_upstreams(self) -> None:
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
         for upstream in (*self._serving.upstreams.values(), *self._retired):
             await upstream.__aexit__()
@@ -203,6 +215,13 @@ class Gateway:
         self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
+
+
+async def _opened(upstream: Upstream) -> None:
+    try:
+        await upstream.__aenter__()
+    except OSError as error:  # its file of certificates
+        raise ConfigError(f"upstreams.{upstream.name}: {error.strerror or error}") from None
 
 
 def _secret(token: SecretStr | None) -> str | None:

@@ -43,6 +43,7 @@ class Metrics:
     """The metrics of one worker."""
 
     def __init__(self) -> None:
+        # Long, since it is a list: one statement a metric, with its name, text and labels.
         self._registry = registry = CollectorRegistry()
 
         def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:

@@ -177,6 +177,11 @@ def usd_of(nano: int) -> Decimal:
     return nano * _DOLLARS
 
 
+def usd_text(nano: int | None) -> str | None:
+    """Return nano-dollars as dollars, exact, as text; None stays None."""
+    return None if nano is None else f"{usd_of(nano):.9f}"
+
+
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:
     """Return what that much computing costs in USD."""
     return Decimal(cpu_ms) * Decimal(usd_per_hour) / Decimal(3_600_000)

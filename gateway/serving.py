@@ -28,16 +28,19 @@ class Serving:
     pipeline: Pipeline
 
 
+def upstreams_of(settings: Settings, known: Mapping[str, Upstream]) -> dict[str, Upstream]:
+    """Return the settings' upstreams; those of which nothing changed are `known` ones, with their connections."""
+    return {name: _upstream(name, settings, known.get(name)) for name in settings.upstreams}
+
+
 def serving(
     settings: Settings,
+    upstreams: Mapping[str, Upstream],
     accounts: Accounts,
     windows: Windows,
     record: Callable[[RequestRecord], None],
-    before: "Serving | None" = None,
 ) -> Serving:
-    """Make it; upstreams of which nothing changed are taken over, with their connections."""
-    known = before.upstreams if before else {}
-    upstreams = {name: _upstream(name, settings, known.get(name)) for name in settings.upstreams}
+    """Make it; from now on the accounts hold requests to these settings."""
     own = {name: model.price for name, model in settings.models.items() if model.price is not None}
     prices = {name: PriceBook(found.base_url, own) for name, found in settings.upstreams.items()}
     candidates, attempts = Candidates(settings), Attempts(settings.retries, upstreams)

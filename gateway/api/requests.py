@@ -15,9 +15,10 @@ from pydantic import BaseModel, Field
 
 from gateway.api.admin import router
 from gateway.api.operators import Access
+from gateway.api.usage import asked_span
 from gateway.errors import InvalidRequestError
-from gateway.pricing import usd_of
-from gateway.reporting.periods import FORMS, PeriodError, span_of
+from gateway.pricing import usd_text
+from gateway.reporting.periods import FORMS
 from gateway.store.contract import Store
 from gateway.store.entries import Entry, Span, State
 from gateway.store.queries import Place, Query
@@ -71,7 +72,7 @@ class RequestEntry(BaseModel):
         """Return the entry as it is shown."""
         known = msgspec.structs.asdict(entry)
         known |= {"time": datetime.fromtimestamp(entry.time, UTC)}
-        return cls(**known, cost_usd=_usd(entry.cost_nano), saved_usd=_usd(entry.saved_nano))
+        return cls(**known, cost_usd=usd_text(entry.cost_nano), saved_usd=usd_text(entry.saved_nano))
 
 
 class RequestPage(BaseModel):
@@ -173,10 +174,7 @@ def routes(store: Store, access: Access, clock: Callable[[], float] = time.time)
 
 
 def _query(asked: Filters, now: float) -> Query:
-    try:
-        span = span_of(asked.since, asked.to, datetime.fromtimestamp(now, UTC))
-    except PeriodError as error:
-        raise InvalidRequestError(f"{error.field}: {error}", error.field) from None
+    span = asked_span(asked.since, asked.to, now)
     return Query(
         since=span.since,
         until=span.until,
@@ -228,7 +226,3 @@ def _span_of(id_: str) -> Span | None:
     own = _OWN_ID.fullmatch(id_)
     moment = int(own[1], 16) / 1000 if own else 0.0
     return Span(moment - _AROUND_S, moment + _AROUND_S) if own else None
-
-
-def _usd(nano: int | None) -> str | None:
-    return None if nano is None else f"{usd_of(nano):.9f}"

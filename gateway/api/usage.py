@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from gateway.api.admin import router
 from gateway.api.operators import Access
 from gateway.errors import InvalidRequestError
-from gateway.pricing import usd_of
+from gateway.pricing import usd_text
 from gateway.reporting.gather import Scope, groups_of, tabled
 from gateway.reporting.periods import FORMS, PeriodError, iso, span_of
 from gateway.reporting.render import to_csv, to_plain
 from gateway.store.contract import Store
-from gateway.store.entries import Entry, Group
+from gateway.store.entries import Entry, Group, Span
 
 _FORMATS = ("json", "csv")
 _USD = "in US dollars, exact, as text"
@@ -133,11 +133,15 @@ def _scope(group_by: str, since: str | None, to: str | None, team: str | None, n
         groups = groups_of(group_by)
     except ValueError as error:
         raise InvalidRequestError(f"group_by: {error}", "group_by") from None
+    return Scope(asked_span(since, to, now), groups, team)
+
+
+def asked_span(since: str | None, to: str | None, now: float) -> Span:
+    """Return the time that a caller asks for; raise InvalidRequestError where it names none."""
     try:
-        span = span_of(since, to, datetime.fromtimestamp(now, UTC))
+        return span_of(since, to, datetime.fromtimestamp(now, UTC))
     except PeriodError as error:
         raise InvalidRequestError(f"{error.field}: {error}", error.field) from None
-    return Scope(span, groups, team)
 
 
 def _attached(scope: Scope) -> dict[str, str]:
@@ -158,7 +162,7 @@ def _unsettled(entries: Sequence[Entry]) -> list[UnsettledEntry]:
             route=entry.route,
             input=entry.input,
             output=entry.output,
-            cost_usd=None if entry.cost_nano is None else f"{usd_of(entry.cost_nano):.9f}",
+            cost_usd=usd_text(entry.cost_nano),
         )
         for entry in entries
     ]

@@ -124,7 +124,7 @@ async def _gateway(upstream: UpstreamSettings) -> AsyncIterator[str]:
 
 
 def _configuration(upstream: UpstreamSettings) -> str:
-    fields = upstream.model_dump(mode="json", exclude_unset=True, exclude={"api_key"})
+    fields = {"base_url": upstream.base_url}
     if upstream.api_key is not None:
         fields["api_key"] = f"${{{_KEY}}}"
     return orjson.dumps({"upstreams": {"checked": fields}, "store": {"ledger": "off"}}).decode()  # JSON is YAML

@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._write(request)
         try:
             return await self._head
-        except BaseException:
+        except BaseException:  # cancelled too: what is half sent or half answered is of no use to anybody
             self.abort()
             raise
 

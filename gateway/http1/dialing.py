@@ -110,7 +110,7 @@ async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
         secured = await loop.start_tls(
             transport, connection, cast(ssl.SSLContext, origin.tls), server_hostname=origin.host
         )
-    except BaseException:
+    except BaseException:  # cancelled too: half a tunnel leads nowhere
         transport.abort()
         raise
     connection.connection_made(cast(asyncio.BaseTransport, secured))

@@ -67,7 +67,7 @@ class Pool:
         self._busy.add(connection)
         try:
             return Lease(self, connection, await connection.send(request))
-        except BaseException:
+        except BaseException:  # cancelled too: the connection has ended itself
             self._busy.discard(connection)
             raise
 

@@ -4,7 +4,7 @@ from typing import Any
 from gateway.accounts import Accounts
 from gateway.config import Settings
 from gateway.metrics import Metrics
-from gateway.serving import Serving, serving, taken_over
+from gateway.serving import Serving, serving, taken_over, upstreams_of
 from gateway.windowing.pool import WindowPool
 
 
@@ -16,7 +16,8 @@ def settings(**fields: Any) -> Settings:
 
 def made(folder: Path, found: Settings, before: Serving | None = None) -> Serving:
     accounts = Accounts(found, folder / "gateway.yaml", Metrics())
-    return serving(found, accounts, WindowPool(1, 1, "no model"), lambda _: None, before)
+    upstreams = upstreams_of(found, before.upstreams if before else {})
+    return serving(found, upstreams, accounts, WindowPool(1, 1, "no model"), lambda _: None)
 
 
 def test_upstreams_of_which_nothing_changed_are_taken_over(tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_teams_keys_and_upstreams_come_and_go_with_the_file(tmp_path: Path, upst
         assert post_chat(found.url, chat_body()).status == 502
 
 
+def test_certificates_that_cannot_be_read_leave_all_as_it_was(tmp_path: Path, upstream: Upstream) -> None:
+    bad = tmp_path / "ca.pem"
+    bad.write_text("no certificate")
+    with gateway(tmp_path, upstream) as found:
+        found.file.write_text(
+            f'upstreams: {{new: {{base_url: "https://127.0.0.1:9/v1", ca_file: "{bad}"}}}}\n'
+            f"admin: {{token: {TOKEN}}}\nteams: {{acme: {{keys: [sk-acme-0123456789]}}}}\n"
+        )
+        reply = found.reload()
+        assert reply.status == 400
+        assert "upstreams.new" in reply.json()["error"]["message"]
+        assert post_chat(found.url, chat_body()).status == 200  # no team holds, and the old upstream serves
+
+
 def test_what_takes_a_restart_is_said(tmp_path: Path, upstream: Upstream) -> None:
     with gateway(tmp_path, upstream) as found:
         found.configure("store: {retention_days: 5}")

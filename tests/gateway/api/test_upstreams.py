@@ -9,7 +9,7 @@ from gateway.api import upstreams
 from gateway.config import Settings
 from gateway.metrics import Metrics
 from gateway.record import RequestRecord
-from gateway.serving import Serving, serving
+from gateway.serving import Serving, serving, upstreams_of
 from gateway.store.contract import Settlement
 from gateway.store.entries import Entry
 from gateway.traffic import Traffic
@@ -56,7 +56,8 @@ async def office(folder: Path) -> AsyncIterator[Office]:
     accounts = Accounts(settings, None, Metrics())
     seen: list[RequestRecord] = []
     async with accounts.running():
-        yield Office(accounts, serving(settings, accounts, WindowPool(1, 1, "never loaded", None), seen.append))
+        windows = WindowPool(1, 1, "never loaded", None)
+        yield Office(accounts, serving(settings, upstreams_of(settings, {}), accounts, windows, seen.append))
 
 
 async def test_upstreams_as_they_do(tmp_path: Path) -> None:
