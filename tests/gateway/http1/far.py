@@ -13,6 +13,11 @@ Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = Request(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", None, method="GET")
 PATIENT = Timeouts(connect=5, first_byte=5, idle=5)
+POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+QUICK = Timeouts(connect=5, first_byte=1, idle=2, total=60)
 
 
 class Far:
@@ -95,3 +100,9 @@ async def comes_true(condition: Callable[[], object], timeout_s: float = 5) -> b
             while not condition():  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.005)
     return bool(condition())
+
+
+async def pieces(count: int, *each: bytes) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        for piece in each:
+            yield piece

@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from gateway.http1.cycle import App
+import pytest
+
+from gateway.http1 import inbound
+from gateway.http1.cycle import GONE, App
 from gateway.http1.inbound import Inbound
 
 Message = MutableMapping[str, Any]
@@ -15,6 +18,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PATIENCE_S = 5
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+# Where it is waited for clocks, and the loops do not differ, one of them will do.
+waits = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 
 @dataclass
@@ -199,3 +207,29 @@ async def short(scope: Message, receive: Receive, send: Send) -> None:
 async def unread(scope: Message, receive: Receive, send: Send) -> None:
     """Refuse without a look at the body."""
     await reply(send, 413, b"too large")
+
+
+def quick(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Set the module's constants."""
+    for name, value in seconds.items():
+        monkeypatch.setattr(inbound, name, value)
+
+
+class Waiting:
+    """An application that answers when it is told to, and hears of clients that leave."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.begun: list[bytes] = []
+        self.gone = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        self.begun.append(scope["raw_path"])
+        scope["extensions"][GONE](self._left)
+        await body_of(receive)
+        await self.go_on.wait()
+        await reply(send, 200, scope["raw_path"])
+
+    def _left(self) -> None:
+        self.gone += 1

@@ -1,21 +1,25 @@
 import asyncio
-import math
 import socket
 import struct
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.http1.connection import Request, Timeouts
-from gateway.http1.errors import BrokenError, SilentError, WireError
-from tests.gateway.http1.far import GET, OK, comes_true, far, saying, silent, to, whole
+from gateway.http1.connection import Request
+from gateway.http1.errors import BrokenError
+from tests.gateway.http1.far import (
+    CHUNKED,
+    CLOSING,
+    GET,
+    IN_CHUNKS,
+    OK,
+    comes_true,
+    far,
+    saying,
+    to,
+    whole,
+)
 
-POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
-CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
-CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
-IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-QUICK = Timeouts(connect=5, first_byte=1, idle=2, total=60)
 # name: what the upstream sends, the status, the body, whether another request can follow
 REPLIES: dict[str, tuple[bytes, int, bytes, bool]] = {
     "a length": (OK, 200, b"ok", True),
@@ -240,12 +244,6 @@ async def test_an_upstream_waits_while_nobody_reads() -> None:
         connection.abort()
 
 
-async def pieces(count: int, *each: bytes) -> AsyncIterator[bytes]:
-    for _ in range(count):
-        for piece in each:
-            yield piece
-
-
 async def test_a_sender_waits_while_the_upstream_does_not_read() -> None:
     given, go_on = 0, asyncio.Event()
 
@@ -272,279 +270,3 @@ async def test_a_sender_waits_while_the_upstream_does_not_read() -> None:
         assert await whole(await sending) == b"ok"
         assert given == 800 * 65536
         connection.abort()
-
-
-# Bodies of requests.
-
-
-async def echo_raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer with the request's bytes, as soon as they end as the tests' requests do."""
-    received = b""
-    while not received.endswith(b"!") and not received.endswith(b"0\r\n\r\n"):
-        received += await reader.read(65536)
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(received), received))
-    await reader.read()
-
-
-@pytest.mark.parametrize(
-    "head, body, chunked, expected",
-    [
-        (POST + b"content-length: 3\r\n\r\n", b"ab!", False, b"ab!"),
-        (POST + b"content-length: 300001\r\n\r\n", b"x" * 300_000 + b"!", False, b"x" * 300_000 + b"!"),
-        (POST + b"content-length: 5\r\n\r\n", (b"ab", b"", b"cd", b"!"), False, b"abcd!"),
-        (CHUNKED, (b"ab", b"", b"cd"), True, b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"),
-        (CHUNKED, (), True, b"0\r\n\r\n"),
-    ],
-    ids=["whole", "large", "in pieces", "in chunks", "in no chunk"],
-)
-async def test_bodies(head: bytes, body: bytes | tuple[bytes, ...], chunked: bool, expected: bytes) -> None:
-    async with far(echo_raw) as server:
-        connection = await to(server)
-        sent = body if isinstance(body, bytes) else pieces(1, *body)
-        reply = await connection.send(Request(head, sent, chunked))
-        assert await whole(reply) == head + expected
-        assert connection.reusable
-        connection.abort()
-
-
-class OwnError(Exception):
-    """What a body's iterator may raise."""
-
-
-async def failing(*before: bytes) -> AsyncIterator[bytes]:
-    for piece in before:
-        yield piece
-    raise OwnError
-
-
-@pytest.mark.parametrize("before", [(), (b"abc",)])
-async def test_what_the_body_raises_comes_out(before: tuple[bytes, ...]) -> None:
-    async with far(silent) as server:
-        connection = await to(server)
-        with pytest.raises(OwnError):
-            await connection.send(Request(CHUNKED, failing(*before), chunked=True))
-        assert connection.closed
-        assert await comes_true(lambda: not server.open)
-
-
-async def test_a_body_that_fails_when_the_reply_has_begun_breaks_it() -> None:
-    go_on = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        await go_on.wait()
-        raise OwnError
-        yield b""
-
-    async with far(saying(IN_CHUNKS)) as server:
-        connection = await to(server)
-        reply = await connection.send(Request(CHUNKED, body(), chunked=True))
-        go_on.set()
-        with pytest.raises(BrokenError):
-            await whole(reply)
-
-
-async def test_a_reply_that_comes_before_the_body_was_sent() -> None:
-    ended = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        try:
-            yield b"abc"
-            await asyncio.sleep(3600)
-        finally:
-            ended.set()
-
-    async with far(saying(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")) as server:
-        connection = await to(server)
-        reply = await connection.send(Request(CHUNKED, body(), chunked=True))
-        assert (reply.status, await whole(reply)) == (413, b"no")
-        assert not connection.reusable  # half a request stands on it
-        connection.abort()
-        async with asyncio.timeout(5):
-            await ended.wait()
-
-
-async def test_an_upstream_that_refuses_and_closes_in_the_middle_of_a_large_body_is_heard() -> None:
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
-        await writer.drain()
-        writer.write_eof()
-        await asyncio.sleep(0.1)
-
-    async with far(play) as server:
-        connection = await to(server)
-        head = POST + b"content-length: 20000000\r\n\r\n"
-        reply = await connection.send(Request(head, b"x" * 20_000_000))
-        assert (reply.status, await whole(reply)) == (413, b"no")
-        connection.abort()
-
-
-async def test_an_upstream_that_closes_while_the_body_is_sent() -> None:
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-
-    async with far(play) as server:
-        connection = await to(server)
-        with pytest.raises(BrokenError):
-            await connection.send(Request(CHUNKED, pieces(sys.maxsize, b"x" * 65536), chunked=True))
-        assert connection.closed
-
-
-async def test_giving_up_ends_the_connection() -> None:
-    async with far(silent) as server:
-        connection = await to(server)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await connection.send(GET)
-        assert connection.closed
-        assert await comes_true(lambda: not server.open)
-
-
-# Clocks: `check` is told what time it is.
-
-
-def later(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
-
-
-async def test_no_reply_in_time() -> None:
-    async with far(silent) as server:
-        connection = await to(server, QUICK)
-        sending = asyncio.create_task(connection.send(GET))
-        await asyncio.sleep(0.05)
-        connection.check(later(0.5))
-        assert not connection.closed
-        connection.check(later(1))
-        with pytest.raises(SilentError):
-            await sending
-        assert await comes_true(lambda: not server.open)
-
-
-async def test_a_reply_that_stops() -> None:
-    async with far(saying(IN_CHUNKS, b"2\r\nok\r\n")) as server:
-        connection = await to(server, QUICK)
-        reply = await connection.send(GET)
-        body = reply.chunks()
-        assert await anext(body) == b"ok"
-        connection.check(later(1.5))
-        assert not connection.closed
-        connection.check(later(2))
-        with pytest.raises(SilentError):
-            await anext(body)
-
-
-async def test_a_reply_that_takes_too_long_in_all_though_it_never_stops() -> None:
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(IN_CHUNKS)
-        while True:
-            writer.write(b"2\r\nok\r\n")
-            await writer.drain()
-            await asyncio.sleep(0.01)
-
-    timeouts = Timeouts(connect=5, first_byte=5, idle=5, total=0.2)
-    async with far(play) as server:
-        connection = await to(server, timeouts)
-        reply = await connection.send(GET)
-        begun = later(0)
-        while not connection.closed:
-            assert reply.taken() or await anext(reply.chunks())
-            connection.check(later(0))
-        with pytest.raises(SilentError):
-            await whole(reply)
-        assert 0.1 < later(0) - begun < 2
-
-
-async def test_the_clock_stands_while_the_reader_is_slow() -> None:
-    more = asyncio.Event()
-
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 4_000_000)
-        await more.wait()
-
-    async with far(play) as server:
-        connection = await to(server, Timeouts(connect=5, first_byte=1, idle=2))
-        reply = await connection.send(GET)
-        assert await comes_true(lambda: reply.paused)
-        connection.check(later(1000))
-        assert not connection.closed
-        received, body = 0, reply.chunks()
-        while received < 4_000_000:
-            received += len(await anext(body))
-        connection.check(later(1.5))
-        assert not connection.closed
-        connection.check(later(2))  # Now it is the upstream that is waited for.
-        with pytest.raises(SilentError):
-            await anext(body)
-        more.set()
-
-
-async def test_the_clock_stands_while_the_body_is_slow_to_come() -> None:
-    more = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"abc"
-        await more.wait()
-        yield b"!"
-
-    async with far(silent) as server:
-        connection = await to(server, QUICK)
-        sending = asyncio.create_task(connection.send(Request(CHUNKED, body(), chunked=True)))
-        await asyncio.sleep(0.05)
-        connection.check(later(30))
-        assert not connection.closed
-        more.set()
-        await asyncio.sleep(0.05)
-        connection.check(later(1))
-        with pytest.raises(SilentError):
-            await sending
-
-
-async def test_the_rest_of_a_body_does_not_set_the_clock_of_a_slow_reader() -> None:
-    more = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        await more.wait()
-        yield b"abc"
-
-    async with far(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 4_000_000)) as server:
-        connection = await to(server, Timeouts(connect=5, first_byte=1, idle=2))
-        reply = await connection.send(Request(CHUNKED, body(), chunked=True))
-        assert await comes_true(lambda: reply.paused)
-        more.set()
-        await asyncio.sleep(0.05)
-        connection.check(later(1000))
-        assert not connection.closed
-        connection.abort()
-
-
-async def test_an_upstream_that_reads_no_more_has_fallen_silent() -> None:
-    go_on = asyncio.Event()
-
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await go_on.wait()
-
-    async with far(play) as server:
-        connection = await to(server, QUICK)
-        endless = Request(CHUNKED, pieces(sys.maxsize, b"x" * 65536), chunked=True)
-        sending = asyncio.create_task(connection.send(endless))
-        await asyncio.sleep(0.3)
-        connection.check(later(1))
-        with pytest.raises(SilentError):
-            await sending
-        go_on.set()
-
-
-async def test_no_clock_runs_while_a_connection_is_unused() -> None:
-    async with far(saying(OK)) as server:
-        connection = await to(server, QUICK)
-        connection.check(later(1000))
-        assert await whole(await connection.send(GET)) == b"ok"
-        connection.check(later(1000))
-        assert connection.reusable
-        connection.abort()
-
-
-def test_nothing_ends_a_whole_request_unless_it_is_asked_for() -> None:
-    assert Timeouts(1, 2, 3).total == math.inf
-    assert issubclass(SilentError, WireError)
