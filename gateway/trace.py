@@ -98,7 +98,8 @@ class Trace(msgspec.Struct):
         done = self.windowed
         if prices is None or done is None or done.body is None or done.saving is None or self.request is None:
             return None
-        return done.saving.usd(prices, self.request.model, Usage(prompt=done.tokens[1] or 0, completion=0))
+        forwarded = Usage(prompt=done.tokens[1] or 0, completion=0)
+        return done.saving.usd(prices, self.served_model or self.request.model, forwarded)
 
     def _overhead(self) -> float:
         until = self.asked or time.perf_counter()

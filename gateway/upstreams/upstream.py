@@ -98,7 +98,7 @@ class Upstream:
         self.name = name
         self.settings = settings
         parts = urlsplit(settings.base_url)
-        self._host = parts.netloc.rpartition("@")[2].encode()
+        self._host = parts.netloc.encode()
         self._prefix = parts.path.encode()
         self._to_proxy = b""
         if settings.proxy is not None and parts.scheme == "http":
