@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak sdks clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak sdks walk clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -96,6 +96,9 @@ soak: $(READY)  ## half an hour of mixed load: memory flat, every request once i
 
 sdks: $(READY)  ## every SDK through every case, directly and through the gateway, in a table (needs PyPI and npm once)
 	$(BIN)/python -m tests.sdks $(ARGS)
+
+walk: $(READY)  ## type what README.md tells a newcomer to, and time it (make walk ARGS=--from-nothing: from the installation on)
+	@$(BIN)/python -m tests.walk $(ARGS)
 
 clean:  ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
