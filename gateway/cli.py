@@ -11,7 +11,7 @@ from gateway import admin_cli, report_cli, stores
 from gateway.config import DRAIN_VARIABLE, Settings, is_loopback, load
 from gateway.diagnosis import commands as diagnosis
 from gateway.store.contract import StoreUnavailableError
-from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit
+from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit, progress
 from gateway.yaml_source import ConfigError
 
 main = typer.Typer(
@@ -84,7 +84,7 @@ def _check_in_json(file: Path) -> None:
 
 
 @config.command("schema")
-def schema() -> None:
+def schema(as_json: JsonOption = True) -> None:  # noqa: ARG001 - taken everywhere, and here it is JSON in any case
     """Print the JSON schema of the configuration file, for editors."""
     typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
 
@@ -99,22 +99,30 @@ def trim(
     body: Annotated[
         bool, typer.Option("--body", help="Print only the body, as windowing lets it be forwarded.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read a chat request from standard input; print what would be forwarded and why, chunk by chunk with scores."""
     from gateway import trimming  # noqa: PLC0415 - loads what the other commands do not need
 
+    if body and as_json:
+        fail("--body prints the body, which is JSON as it is; leave out --json")
     settings = load_or_exit(config).windowing
     request = _standard_input()
     if why := trimming.complaint(request):
         fail(f"standard input: {why}")
     try:
-        outcome = trimming.trim(request, settings, window_tokens)
+        with progress("trim", quiet=as_json) as tell:
+            outcome = trimming.trim(request, settings, window_tokens, tell)
     except trimming.EmbeddingModelError as error:
         fail(str(error))
     if body:
+        for note in trimming.notes(outcome, settings, window_tokens):
+            typer.echo(note, err=True)
         sys.stdout.buffer.write(outcome.body or request)
+    elif as_json:
+        typer.echo(json.dumps(trimming.plain(outcome, settings, window_tokens), indent=2))
     else:
-        trimming.show(outcome, settings)
+        trimming.show(outcome, settings, window_tokens)
 
 
 def _unsafe(settings: Settings, host: str) -> str | None:

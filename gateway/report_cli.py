@@ -19,7 +19,7 @@ from gateway.reporting.render import to_csv, to_plain
 from gateway.reporting.rows import Table
 from gateway.reporting.table import to_text
 from gateway.store.contract import StoreUnavailableError
-from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit
+from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit, progress
 
 
 class Format(StrEnum):
@@ -48,7 +48,9 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
     scope = _scope(group_by, since, to, team)
     if form is Format.HTML and out is None and sys.stdout.isatty():
         fail("name a file for the page, as in --out report.html")
-    found = _read(load_or_exit(config), config, scope, form)
+    settings = load_or_exit(config)
+    with progress("reading the ledger", quiet=form is Format.JSON):
+        found = _read(settings, config, scope, form)
     table = found.table if isinstance(found, Charted) else found
     if not table.total.requests:
         whose = f" of team {team}" if team else ""

@@ -1,6 +1,7 @@
-"""What the commands have in common: the configuration's option, mistakes in one line, tables."""
+"""What the commands have in common: the configuration's option, mistakes in one line, tables, progress."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -53,15 +54,28 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show on the terminal that work goes on, and what was done last; nothing where errors go to a file."""
-    from rich.console import Console  # noqa: PLC0415 - only commands that take their time load it
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+def progress(what: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show on the terminal that work goes on: what was done last, how much of `total` is done, for how long.
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed} done, the last: {task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("none yet", total=None)
-        yield lambda name: shown.update(task, advance=1, description=name)
+    The block calls what it is given with the name of each thing done. Nothing is shown where errors go to a file, or to
+    whoever wants it `quiet`, as programs do that read JSON.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield _unseen
+        return
+    from rich.console import Console  # noqa: PLC0415 - only commands that take their time load it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    counted = [] if total is None else [MofNCompleteColumn()]
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted, TimeElapsedColumn())
+    # To the terminal as it is now: libraries' own words to standard error may be kept from it meanwhile.
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
+        task = shown.add_task(_printable(what), total=total)
+        yield lambda name: shown.update(task, advance=1, description=_printable(f"{what}: {name}"))
+
+
+def _unseen(_: str) -> None:
+    """Nobody looks."""
 
 
 def _printable(text: str) -> str:

@@ -2,17 +2,17 @@
 
 import io
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gateway.config import WindowingSettings
-from gateway.windowing.decide import policy_of
+from gateway.windowing.decide import held, policy_of
 from gateway.windowing.measuring import COMMON_MODEL, AsItIsError
 from gateway.windowing.reading import api_of, read
 from gateway.windowing.rehearsal import rehearsed
@@ -60,18 +60,25 @@ def complaint(body: bytes) -> str | None:
     )
 
 
-def trim(body: bytes, settings: WindowingSettings, window_tokens: int | None) -> WindowOutcome:
+def trim(
+    body: bytes, settings: WindowingSettings, window_tokens: int | None, tell: Callable[[str], None] = lambda _: None
+) -> WindowOutcome:
     """Return what the gateway makes of a body that comes first, by the operator's settings, with its chunks.
+
+    `tell` is called with what is done next, where that takes its time.
 
     Raises:
         EmbeddingModelError: the model, which only a body that is to be trimmed needs, cannot be loaded.
     """
     policy = policy_of(settings, str(window_tokens) if window_tokens else None, _api(body))
+    tell("reading")
     counter_for(COMMON_MODEL)  # loaded here, so that its time is not the request's
     asked = window(body, policy, _NotLoaded(), Deadline.after(_PATIENCE_S))
     if asked.reason is not Reason.WARMING:
         return asked if asked.tokens_original is not None else _counted(body, policy, asked)
+    tell(f"loading the embedding model {settings.embedding_model}")
     retriever = _retriever(settings)
+    tell("ranking")
     outcome = window(body, policy, retriever, Deadline.after(_PATIENCE_S), explain=True)
     # What was done before is quicker now than it is for a gateway that sees the body for the first time.
     return replace(outcome, stages=asked.stages + outcome.stages[len(asked.stages) :])
@@ -94,23 +101,53 @@ def _counted(body: bytes, policy: WindowPolicy, outcome: WindowOutcome) -> Windo
 
 def _retriever(settings: WindowingSettings) -> Retriever:
     model = settings.embedding_model
-    waiting = Console(file=sys.stderr).status(Text(f"loading the embedding model {model}"))
     try:
         # The libraries' progress bars and warnings are nothing that was asked for.
-        with waiting, redirect_stderr(io.StringIO()):
+        with redirect_stderr(io.StringIO()):
             return rehearsed(settings.embedding_model, settings.embedding_ms)
     except Exception as error:  # a model can fail to load in any library's way
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise EmbeddingModelError(f"the embedding model {model!r} cannot be loaded: {why}") from error
 
 
-def show(outcome: WindowOutcome, settings: WindowingSettings, console: Console | None = None) -> None:
+def notes(outcome: WindowOutcome, settings: WindowingSettings, window_tokens: int | None) -> Iterator[str]:
+    """Say where the size is another than was asked for, and where the gateway would still forward the original."""
+    if window_tokens is not None and (size := held(settings, window_tokens)) != window_tokens:
+        bound = "min_window_tokens" if size > window_tokens else "max_window_tokens"
+        yield f"--window-tokens {window_tokens:,} is held to windowing.{bound}, {size:,}, as a caller's would be"
+    if outcome.body is not None:
+        yield from _otherwise(outcome, settings)
+
+
+def plain(outcome: WindowOutcome, settings: WindowingSettings, window_tokens: int | None) -> dict[str, Any]:
+    """Return all that `show` prints, for programs, and each chunk's whole text."""
+    size = settings.window_tokens if window_tokens is None else held(settings, window_tokens)
+    return {
+        "windowed": outcome.body is not None,
+        "reason": outcome.reason,
+        "why": _because(outcome, settings) or None,
+        "window_tokens": size,
+        "tokens_original": outcome.tokens_original,
+        "tokens_forwarded": outcome.tokens_forwarded,
+        "confidence": outcome.confidence,
+        "chunks": [asdict(chunk) for chunk in outcome.report],
+        "stages": [{"name": name, "ms": round(ms, 3)} for name, ms in outcome.stages],
+        "notes": list(notes(outcome, settings, window_tokens)),
+    }
+
+
+def show(
+    outcome: WindowOutcome,
+    settings: WindowingSettings,
+    window_tokens: int | None = None,
+    console: Console | None = None,
+) -> None:
     """Print the outcome as a table of chunks and a summary, and where the gateway would still do otherwise."""
     console = console or Console()
     if outcome.report:
         console.print(_table(outcome.report))
     console.print(_summary(outcome, settings), highlight=False, soft_wrap=True)
-    for note in _notes(outcome, settings):
+    for note in notes(outcome, settings, window_tokens):
         console.print(note, highlight=False, soft_wrap=True)
     if outcome.stages:
         console.print("  ".join(f"{name} {ms:.1f} ms" for name, ms in outcome.stages), style="dim", soft_wrap=True)
@@ -150,15 +187,17 @@ def _saved(outcome: WindowOutcome) -> str:
 
 
 def _why(outcome: WindowOutcome, settings: WindowingSettings) -> str:
-    small = f"not above trigger_tokens, {settings.trigger_tokens:,}" if outcome.reason is Reason.SMALL else ""
-    why = outcome.detail or small or _WHY.get(outcome.reason, "")
+    why = _because(outcome, settings)
     return f" ({why})" if why else ""
 
 
-def _notes(outcome: WindowOutcome, settings: WindowingSettings) -> Iterator[str]:
+def _because(outcome: WindowOutcome, settings: WindowingSettings) -> str:
+    small = f"not above trigger_tokens, {settings.trigger_tokens:,}" if outcome.reason is Reason.SMALL else ""
+    return outcome.detail or small or _WHY.get(outcome.reason, "")
+
+
+def _otherwise(outcome: WindowOutcome, settings: WindowingSettings) -> Iterator[str]:
     """Say where the gateway would forward the original all the same."""
-    if outcome.body is None:
-        return
     if settings.mode != "on":
         yield f"windowing.mode is {settings.mode}: the gateway forwards the original"
     taken = sum(ms for _, ms in outcome.stages)

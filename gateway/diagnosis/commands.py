@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
@@ -11,13 +12,15 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from gateway.config import UpstreamSettings, load, sentence
-from gateway.diagnosis.conformance import Compared, GatewayNotStartedError, compared, model_of
+from gateway.diagnosis.conformance import Compared, GatewayNotStartedError, UpstreamSilentError, compared, model_of
 from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level
+from gateway.diagnosis.probes import probes
 from gateway.terminal import ConfigOption, JsonOption, fail, progress, show_table
 from gateway.yaml_source import ConfigError
 
 T = TypeVar("T")
+_OPENAI = "https://api.openai.com/"
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -28,7 +31,8 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         advice = "correct the file; `context-gateway config schema` helps an editor to"
         found = [Finding("configuration", Level.ERROR, str(error), advice)]
     else:
-        found = asyncio.run(_collected(examine(settings, config), lambda finding: finding.what))
+        looked = examine(settings, config)
+        found = asyncio.run(_collected(looked, lambda finding: finding.what, progress("looking", quiet=as_json)))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
@@ -44,17 +48,17 @@ def check(
     upstream: Annotated[str, typer.Option(help="Base URL of the upstream, up to and with /v1.")],
     model: Annotated[str | None, typer.Option(help="Model to ask; by default the first that it lists.")] = None,
     key_from: Annotated[
-        str, typer.Option(metavar="NAME", help="Environment variable that holds its key, if it wants one.")
-    ] = "OPENAI_API_KEY",
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with its key; OpenAI's own is OPENAI_API_KEY."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask an upstream of yours directly and through a gateway, and print in what the answers differ."""
-    settings = _upstream(upstream, os.environ.get(key_from))
-    asked = model or asyncio.run(model_of(settings))
-    if asked is None:
-        fail(f"{upstream} does not list its models; name one with --model")
+    settings = _upstream(upstream, _key(upstream, key_from))
+    asked = model or _first_model(settings, as_json)
+    shown = progress("asking", len(probes(asked)), quiet=as_json)
     try:
-        found = asyncio.run(_collected(compared(settings, asked), lambda one: one.probe))
+        found = asyncio.run(_collected(compared(settings, asked), lambda one: one.probe, shown))
     except GatewayNotStartedError as error:
         fail(f"the gateway did not start: {error}")
     if as_json:
@@ -63,6 +67,25 @@ def check(
         _show(found, asked)
     if any(one.differs for one in found):
         raise typer.Exit(1)
+
+
+def _first_model(settings: UpstreamSettings, quiet: bool) -> str:
+    with progress("asking for its models", quiet=quiet):
+        try:
+            found = asyncio.run(model_of(settings))
+        except UpstreamSilentError as error:
+            fail(f"{settings.base_url}: {error}")
+    if found is None:
+        fail(f"{settings.base_url} does not list its models; name one with --model")
+    return found
+
+
+def _key(url: str, name: str | None) -> str | None:
+    """Return the upstream's key; OpenAI's is not shown to others unless it is named."""
+    if name is None:
+        return os.environ.get("OPENAI_API_KEY") if url.startswith(_OPENAI) else None
+    key = os.environ.get(name)
+    return key or fail(f"--key-from: the environment has no {name}")
 
 
 def _upstream(url: str, key: str | None) -> UpstreamSettings:
@@ -79,10 +102,12 @@ def _show(found: list[Compared], model: str) -> None:
     typer.echo(f"{len(found)} requests to {model}, {differing} answered differently through the gateway.")
 
 
-async def _collected(found: AsyncIterator[T], name: Callable[[T], str]) -> list[T]:
-    """Return all, with a word on the terminal about each as it comes."""
+async def _collected(
+    found: AsyncIterator[T], name: Callable[[T], str], shown: AbstractContextManager[Callable[[str], None]]
+) -> list[T]:
+    """Return all, with a word about each as it comes where that is shown."""
     collected = []
-    with progress() as tell:
+    with shown as tell:
         async for one in found:
             collected.append(one)
             tell(name(one))

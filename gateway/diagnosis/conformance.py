@@ -1,6 +1,7 @@
 """An upstream asked directly, twice, and through a gateway that is started for that: is it the same?"""
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -14,15 +15,22 @@ import msgspec
 import orjson
 
 from gateway.config import UpstreamSettings
+from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.diagnosis.probes import Probe, probes
 from gateway.diagnosis.shapes import Seen, differences, names_of, places_of
 from gateway.errors import GatewayError
-from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
+from gateway.upstreams.upstream import Upstream, UpstreamRequest
 
 _KEY = "CONTEXT_GATEWAY_CHECKED_KEY"
 _START_S = 30.0
 _ANSWER_S = 120.0
+_MODELS_S = 15.0
+_END_S = 10.0
 _DONE = b"[DONE]"
+
+
+class UpstreamSilentError(Exception):
+    """The upstream does not answer at all; the message says why."""
 
 
 class GatewayNotStartedError(Exception):
@@ -39,13 +47,24 @@ class Compared:
 
 
 async def model_of(upstream: UpstreamSettings) -> str | None:
-    """Return the first model that the upstream lists; None where it lists none."""
-    async with Upstream("upstream", upstream) as opened:
-        try:
-            body = await _body(await opened.send(UpstreamRequest("GET", "/models", list(opened.own_headers), None)))
-            return str(orjson.loads(body)["data"][0]["id"])
-        except (GatewayError, orjson.JSONDecodeError, LookupError, TypeError):
-            return None
+    """Return the first model that the upstream lists; None where it lists none.
+
+    Raises:
+        UpstreamSilentError: nothing answers there.
+    """
+    try:
+        async with asyncio.timeout(_MODELS_S), Upstream("upstream", upstream) as opened:
+            body = await body_of(await opened.send(UpstreamRequest("GET", "/models", list(opened.own_headers), None)))
+    except TimeoutError:
+        raise UpstreamSilentError(f"no answer in {_MODELS_S:g} s") from None
+    except GatewayError as error:
+        raise UpstreamSilentError(str(error)) from None
+    except TooLongError:
+        return None
+    try:
+        return str(orjson.loads(body)["data"][0]["id"])
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return None
 
 
 async def compared(upstream: UpstreamSettings, model: str) -> AsyncIterator[Compared]:
@@ -59,7 +78,9 @@ async def compared(upstream: UpstreamSettings, model: str) -> AsyncIterator[Comp
         async with Upstream("gateway", through) as relayed:
             for probe in probes(model):
                 seen = [await _seen(direct, probe) for _ in range(2)]
-                found = tuple(differences(seen, await _seen(relayed, probe)))
+                through_it = await _seen(relayed, probe)
+                mute = seen[0].error and seen[1].error
+                found = (f"directly: {mute}",) if mute else tuple(differences(seen, through_it))
                 yield Compared(probe.name, seen[0].status, found)
 
 
@@ -69,21 +90,16 @@ async def _seen(upstream: Upstream, probe: Probe) -> Seen:
     try:
         async with asyncio.timeout(_ANSWER_S):
             reply = await upstream.send(UpstreamRequest(probe.method, probe.path, headers, probe.body))
-            body = await _body(reply)
+            body = await body_of(reply)
     except GatewayError as error:
         return Seen(error=error.code or type(error).__name__)
     except TimeoutError:
         return Seen(error="no answer in time")
+    except TooLongError:
+        return Seen(error="no end")
     kind = reply.header(b"content-type").partition(";")[0].strip()
     places, ended = _read(kind, body)
     return Seen(reply.status, kind, names_of(reply.headers), places, ended)
-
-
-async def _body(reply: UpstreamReply) -> bytes:
-    try:
-        return b"".join([piece async for piece in reply.chunks()])
-    finally:
-        reply.close()
 
 
 def _read(kind: str, body: bytes) -> tuple[frozenset[str], bool | None]:
@@ -97,7 +113,7 @@ def _read(kind: str, body: bytes) -> tuple[frozenset[str], bool | None]:
 def _places(body: bytes) -> frozenset[str]:
     try:
         return frozenset(places_of(msgspec.json.decode(body)))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return frozenset((f"no JSON, {'empty' if not body else 'text'}",))
 
 
@@ -106,21 +122,21 @@ async def _gateway(upstream: UpstreamSettings) -> AsyncIterator[str]:
     """Run a gateway before the upstream, with windowing as it is by default."""
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="context-gateway-check-") as folder:
-        config = Path(folder) / "gateway.yaml"
+        config, said = Path(folder) / "gateway.yaml", Path(folder) / "said"
         config.write_text(_configuration(upstream))
         key = upstream.api_key.get_secret_value() if upstream.api_key else ""
         command = ("-m", "gateway.cli", "serve", "--config", str(config), "--port", str(port), "--drain-seconds", "0")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, env={**os.environ, _KEY: key}, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        with said.open("wb") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, env={**os.environ, _KEY: key}, stdout=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+            )  # fmt: skip
         try:
-            await _started(process, port)
+            if not await _started(process, port):
+                raise GatewayNotStartedError(said.read_text(errors="replace")[-500:].strip() or "it did not start")
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+            await _ended(process)
 
 
 def _configuration(upstream: UpstreamSettings) -> str:
@@ -130,8 +146,9 @@ def _configuration(upstream: UpstreamSettings) -> str:
     return orjson.dumps({"upstreams": {"checked": fields}, "store": {"ledger": "off"}}).decode()  # JSON is YAML
 
 
-async def _started(process: asyncio.subprocess.Process, port: int) -> None:
-    try:
+async def _started(process: asyncio.subprocess.Process, port: int) -> bool:
+    """Return whether it listens, as soon as it does; False when it ended, or took too long."""
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_START_S):
             while process.returncode is None:
                 try:
@@ -140,11 +157,18 @@ async def _started(process: asyncio.subprocess.Process, port: int) -> None:
                     await asyncio.sleep(0.05)
                 else:
                     writer.close()
-                    return
+                    return True
+    return False
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _END_S)
     except TimeoutError:
         process.kill()
-    said = await process.stderr.read() if process.stderr else b""
-    raise GatewayNotStartedError(said.decode(errors="replace")[-500:].strip() or "it did not start")
+        await process.wait()
 
 
 def _free_port() -> int:

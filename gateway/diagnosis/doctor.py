@@ -10,15 +10,16 @@ import msgspec
 
 from gateway import stores
 from gateway.config import Settings, UpstreamSettings
+from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.diagnosis.finding import Finding, Level
 from gateway.errors import GatewayError
 from gateway.pricing import PriceBook
 from gateway.store.contract import StoreUnavailableError
+from gateway.teams.roster import Roster
 from gateway.upstreams.candidates import ANY_MODEL, Candidates
 from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
 from gateway.windowing.rehearsal import rehearsed
 
-_LARGEST_LIST = 1 << 22
 _PATIENCE_S = 15.0
 _FEW_FILES = 4096
 _LITTLE_DISK = 1 << 30
@@ -29,7 +30,7 @@ class _Listed(msgspec.Struct):
 
 
 class _Models(msgspec.Struct):
-    data: list[_Listed] = []
+    data: list[_Listed]
 
 
 async def examine(settings: Settings, config: Path | None) -> AsyncIterator[Finding]:
@@ -37,10 +38,14 @@ async def examine(settings: Settings, config: Path | None) -> AsyncIterator[Find
     yield Finding("configuration", Level.OK, f"{len(settings.upstreams)} upstream(s), {len(settings.models)} model(s)")
     for finding in _admin(settings):
         yield finding
-    yield await _store(settings, config)
+    found, teams = await _store(settings, config)
+    yield found
+    if not teams:
+        advice = "`context-gateway teams add NAME`, then `keys add NAME`"
+        yield Finding("teams", Level.WARNING, "none: no key is needed", advice)
     served: dict[str, frozenset[str]] = {}
     for name, upstream in settings.upstreams.items():
-        finding, served[name] = await _upstream(name, upstream)
+        finding, served[name] = await _upstream(name, upstream, bool(teams))
         yield finding
     for finding in _models(settings, served):
         yield finding
@@ -53,62 +58,74 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     if settings.admin.enabled and settings.admin.token is None:
         advice = "set admin.token before listening on an address that others reach"
         yield Finding("admin API", Level.WARNING, "without a token: this machine alone may use it", advice)
-    if not settings.teams:
-        advice = "`context-gateway teams add NAME`, then `keys add NAME`"
-        yield Finding("teams", Level.WARNING, "none in the configuration: without any, no key is needed", advice)
 
 
-async def _store(settings: Settings, config: Path | None) -> Finding:
+async def _store(settings: Settings, config: Path | None) -> tuple[Finding, int]:
+    """Look whether the store can be used; return how many teams there are, declared or in it."""
     kind = "Redis or Valkey" if settings.redis else "SQLite"
     try:
         async with stores.opened(settings, config) as store:
-            await store.version()
+            teams = len(await Roster(settings, store).list_teams())
     except StoreUnavailableError as error:
         advice = "start it, or correct redis.url" if settings.redis else "store.path names another place"
-        return Finding("store", Level.ERROR, f"{kind} can't be used: {error}", advice)
+        return Finding("store", Level.ERROR, f"{kind} can't be used: {error}", advice), len(settings.teams)
     where = "" if settings.redis else f" at {settings.store.path or stores.default_path(config)}"
-    return Finding("store", Level.OK, f"{kind}{where}")
+    return Finding("store", Level.OK, f"{kind}{where}"), teams
 
 
-async def _upstream(name: str, settings: UpstreamSettings) -> tuple[Finding, frozenset[str]]:
-    """Ask the upstream for its models; return what came of it, and their names."""
+async def _upstream(name: str, settings: UpstreamSettings, teams: bool) -> tuple[Finding, frozenset[str]]:
+    """Ask the upstream for its models; return what came of it, and their names.
+
+    With `teams` no caller's key is sent on, so that an upstream that wants one must be given it.
+    """
     what = f"upstream {name}"
     try:
         async with asyncio.timeout(_PATIENCE_S), Upstream(name, settings) as upstream:
             reply = await upstream.send(UpstreamRequest("GET", "/models", list(upstream.own_headers), None))
-            found = await reply.glimpse(_LARGEST_LIST)
-            reply.close()
+            found = await body_of(reply)
     except TimeoutError:
         return Finding(
             what, Level.ERROR, f"no answer in {_PATIENCE_S:g} s", "is it up, and reachable from here?"
         ), frozenset()
+    except TooLongError:
+        return _no_list(what), frozenset()
     except OSError as error:
         return Finding(what, Level.ERROR, str(error), "correct its ca_file"), frozenset()
     except GatewayError as error:
         return Finding(what, Level.ERROR, str(error), "is base_url right, and the server up?"), frozenset()
-    return _answered(what, settings, reply, found)
-
-
-def _answered(
-    what: str, settings: UpstreamSettings, reply: UpstreamReply, found: bytes
-) -> tuple[Finding, frozenset[str]]:
     if reply.status in (401, 403):
-        level = Level.ERROR if settings.api_key else Level.OK
-        advice = "correct its api_key" if settings.api_key else ""
-        said = "it refuses the key" if settings.api_key else "reached; callers bring their own keys"
-        return Finding(what, level, said, advice), frozenset()
+        return _refused(what, settings, teams), frozenset()
+    return _answered(what, reply, found)
+
+
+def _refused(what: str, settings: UpstreamSettings, teams: bool) -> Finding:
+    if settings.api_key:
+        return Finding(what, Level.ERROR, "it refuses the key", "correct its api_key")
+    if teams:
+        return Finding(what, Level.ERROR, "it wants a key, and with teams no caller's is sent on", "give it an api_key")
+    return Finding(what, Level.OK, "reached; callers bring their own keys")
+
+
+def _answered(what: str, reply: UpstreamReply, found: bytes) -> tuple[Finding, frozenset[str]]:
     if reply.status != 200:
         advice = "base_url goes up to and with /v1; some servers have no list of models, which does no harm"
         return Finding(what, Level.WARNING, f"GET /models answers {reply.status}", advice), frozenset()
     names = _names(found)
+    if names is None:
+        return _no_list(what), frozenset()
     return Finding(what, Level.OK, f"{len(names)} model(s)"), names
 
 
-def _names(found: bytes) -> frozenset[str]:
+def _no_list(what: str) -> Finding:
+    said = "GET /models answers with something that is no list of models"
+    return Finding(what, Level.WARNING, said, "is base_url right, up to and with /v1?")
+
+
+def _names(found: bytes) -> frozenset[str] | None:
     try:
         return frozenset(model.id for model in msgspec.json.decode(found, type=_Models).data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return frozenset()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _models(settings: Settings, served: dict[str, frozenset[str]]) -> Iterator[Finding]:
@@ -142,9 +159,8 @@ async def _embedding(settings: Settings) -> Finding:
     try:
         await asyncio.to_thread(rehearsed, wanted.embedding_model, None)
     except Exception as error:  # noqa: BLE001 - whatever the model's library raises is what the operator is told
-        said = (
-            f"{wanted.embedding_model} can't be loaded: {str(error).strip().splitlines()[:1] or [type(error).__name__]}"
-        )
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = f"{wanted.embedding_model} can't be loaded: {why}"
         advice = "oversized prompts are forwarded whole until windowing.embedding_model names one that can be loaded"
         return Finding("embedding model", Level.ERROR, said, advice)
     return Finding("embedding model", Level.OK, wanted.embedding_model)

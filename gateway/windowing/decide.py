@@ -1,5 +1,6 @@
 """Whether a request is windowed at all, from what is known before its prompt is read."""
 
+import re
 from functools import lru_cache
 
 import msgspec
@@ -7,6 +8,9 @@ import msgspec
 from gateway.config import WindowingSettings
 from gateway.policies import TeamWindowing
 from gateway.windowing.types import Api, Decision, Reason, WindowPolicy
+
+# What is longer is no size, and a number of thousands of digits is slow to read.
+_SIZE = re.compile(r"[0-9]{1,18}")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -39,19 +43,21 @@ def decide(
 
 def policy_of(settings: WindowingSettings, size: str | None, api: Api = Api.CHAT) -> WindowPolicy:
     """Return the policy of a request to that API; `size` is the window that its caller names, if any."""
-    window = settings.window_tokens
-    if size is not None and size.strip().isascii() and size.strip().isdecimal():
-        window = min(max(int(size), settings.min_window_tokens), settings.max_window_tokens)
-    asked = window != settings.window_tokens  # a caller that names a size gets that size
+    named = size is not None and _SIZE.fullmatch(size.strip()) is not None  # whoever names a size gets that size
     return WindowPolicy(
         settings.trigger_tokens,
-        window,
+        held(settings, int(size)) if named and size else settings.window_tokens,
         settings.deadline_ms,
-        None if asked else settings.target_confidence,
+        None if named else settings.target_confidence,
         settings.min_window_tokens,
         settings.max_window_tokens,
         api,
     )
+
+
+def held(settings: WindowingSettings, size: int) -> int:
+    """Return the window that a caller gets who names this size."""
+    return min(max(size, settings.min_window_tokens), settings.max_window_tokens)
 
 
 def settings_for(base: WindowingSettings, team: TeamWindowing, widest: int | None) -> WindowingSettings:

@@ -1,11 +1,17 @@
+import contextlib
 import json
+import os
+import pty
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from gateway.cli import main
@@ -107,3 +113,66 @@ def test_a_configuration_is_checked_in_json_too(tmp_path: Path) -> None:
     file.write_text("windowing: {mode: off}\n")
     done = CliRunner().invoke(main, ["config", "check", str(file), "--json"])
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"good": True, "mistakes": []})
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Yield the name of each command and its options."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", {option for parameter in command.params for option in parameter.opts}
+
+
+def test_every_command_that_prints_something_prints_json_if_asked() -> None:
+    found = dict(commands(typer.main.get_command(main)))
+    assert {"trim", "teams add", "keys rotate", "config check"} <= set(found)
+    assert [name for name, options in found.items() if "--json" not in options] == ["serve"]
+
+
+def test_the_schema_is_the_same_with_json() -> None:
+    assert (
+        RUNNER.invoke(main, ["config", "schema", "--json"]).output == RUNNER.invoke(main, ["config", "schema"]).output
+    )
+
+
+def test_trim_says_in_json_what_it_says_in_words(tmp_path: Path) -> None:
+    done = RUNNER.invoke(main, ["trim", "--json", "--window-tokens", "99"], input=request("hi"))
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["reason"], found["tokens_original"], found["window_tokens"]) == (0, "small", 8, 500)
+    assert found["notes"] == ["--window-tokens 99 is held to windowing.min_window_tokens, 500, as a caller's would be"]
+    done = RUNNER.invoke(main, ["trim", "--body", "--window-tokens", "99"], input=request("hi"))
+    assert (done.stdout, done.stderr.strip()) == (request("hi"), found["notes"][0])
+    done = RUNNER.invoke(main, ["trim", "--body", "--json"], input=request("hi"))
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "arguments, shown",
+    [
+        (["trim"], "trim: reading"),
+        (["report"], "reading the ledger"),
+        (["trim", "--json"], ""),
+        (["report", "--json"], ""),
+    ],
+    ids=" ".join,
+)
+def test_progress_is_shown_on_a_terminal_and_never_beside_json(arguments: list[str], shown: str) -> None:
+    near, far = pty.openpty()
+    command = [sys.executable, "-m", "gateway.cli", *arguments]
+    done = subprocess.run(
+        command, input=request("hi").encode(), stdout=subprocess.PIPE, stderr=far, check=True, timeout=60
+    )
+    os.close(far)
+    seen = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody writes to any more
+        while piece := os.read(near, 65536):
+            seen += piece
+    os.close(near)
+    assert done.stdout
+    if shown:
+        assert shown in seen.decode()
+    elif "trim" in arguments:
+        assert seen == b""
+    else:
+        assert seen.decode().strip().startswith("The ledger holds no requests")

@@ -1,10 +1,12 @@
+import io
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import typer
 
-from gateway.terminal import duration, fail, load_or_exit, show_table
+from gateway.terminal import duration, fail, load_or_exit, progress, show_table
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,3 +46,31 @@ def test_a_table_keeps_what_is_first_and_lets_no_escape_code_through(capsys: pyt
     assert "key_0123456789ab" in out
     assert "[red]x[/red]·[2J" in out
     assert "\x1b" not in out
+
+
+def test_progress_is_shown_where_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress("asking", 2) as tell:
+        tell("chat\x1b[2J")
+        tell("[red]stream")
+    shown = screen.getvalue()
+    assert "asking: [red]stream" in shown
+    assert "2/2" in shown
+    assert "\x1b[2J" not in shown
+
+
+@pytest.mark.parametrize("quiet, terminal", [(True, True), (False, False)], ids=["quiet", "no terminal"])
+def test_nothing_is_shown_where_nobody_does(monkeypatch: pytest.MonkeyPatch, quiet: bool, terminal: bool) -> None:
+    screen = Screen() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress("asking", quiet=quiet) as tell:
+        tell("chat")
+    assert screen.getvalue() == ""
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what it is sent."""
+
+    def isatty(self) -> bool:
+        return True

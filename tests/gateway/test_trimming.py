@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo import texts
 from gateway.config import WindowingSettings
-from gateway.trimming import EmbeddingModelError, complaint, show, trim
+from gateway.trimming import EmbeddingModelError, complaint, notes, plain, show, trim
 from gateway.windowing.types import ChunkReport, Reason, WindowOutcome
 
 pytestmark = pytest.mark.model
@@ -37,7 +37,7 @@ def trimmed(window_tokens: int | None = None) -> WindowOutcome:
 def shown(outcome: WindowOutcome, width: int = 160, settings: WindowingSettings | None = None) -> str:
     out = io.StringIO()
     # By default no time is too long: a busy machine is none of these tests' business.
-    show(outcome, settings or WindowingSettings(deadline_ms=10**6), Console(file=out, width=width))
+    show(outcome, settings or WindowingSettings(deadline_ms=10**6), console=Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -212,3 +212,74 @@ def test_where_the_gateway_would_forward_the_original_all_the_same_is_said(
 )
 def test_what_is_no_chat_request_is_told_from_what_is(body: bytes, why: str | None) -> None:
     assert complaint(body) == why
+
+
+def test_programs_get_all_that_is_shown() -> None:
+    found = json.loads(json.dumps(plain(made(), WindowingSettings(deadline_ms=30), 100)))
+    assert found == {
+        "windowed": True,
+        "reason": "relevance",
+        "why": None,
+        "window_tokens": 500,
+        "tokens_original": 20_000,
+        "tokens_forwarded": 5_000,
+        "confidence": None,
+        "chunks": [
+            {
+                "message": 0,
+                "role": "assistant",
+                "start": 1_000_000,
+                "end": 1_000_400,
+                "tokens": 100,
+                "score": 1.25,
+                "kept": True,
+                "text": "first \x1b[31mred\x1b[0m \ud800\nline",
+            },
+            {
+                "message": 1,
+                "role": "user",
+                "start": 0,
+                "end": 40,
+                "tokens": 10,
+                "score": 0.05,
+                "kept": False,
+                "text": "second",
+            },
+        ],
+        "stages": [{"name": "rank", "ms": 30.0}, {"name": "select", "ms": 2.5}],
+        "notes": [
+            "--window-tokens 100 is held to windowing.min_window_tokens, 500, as a caller's would be",
+            "made in 32 ms here: past windowing.deadline_ms, 30, the gateway forwards the original",
+        ],
+    }
+
+
+def test_programs_are_told_why_the_original_is_forwarded() -> None:
+    found = plain(trim(request("hi"), WITHOUT_MODEL, None), WITHOUT_MODEL, None)
+    assert (found["windowed"], found["reason"], found["chunks"]) == (False, "small", [])
+    assert found["why"] == "not above trigger_tokens, 4,000"
+    assert found["window_tokens"] == WITHOUT_MODEL.window_tokens
+
+
+@pytest.mark.parametrize(
+    "asked, said",
+    [
+        (None, []),
+        (500, []),
+        (16_000, []),
+        (499, ["--window-tokens 499 is held to windowing.min_window_tokens, 500, as a caller's would be"]),
+        (16_001, ["--window-tokens 16,001 is held to windowing.max_window_tokens, 16,000, as a caller's would be"]),
+    ],
+)
+def test_a_size_that_is_held_is_said_to_be(asked: int | None, said: list[str]) -> None:
+    assert list(notes(made(), WindowingSettings(deadline_ms=10**6), asked)) == said
+    assert list(notes(replace(made(), body=None), WindowingSettings(), asked)) == said
+
+
+def test_what_takes_its_time_is_told() -> None:
+    told: list[str] = []
+    trim(request("hi"), WITHOUT_MODEL, None, told.append)
+    assert told == ["reading"]
+    with pytest.raises(EmbeddingModelError):
+        trim(OVERSIZED, WITHOUT_MODEL, None, told.append)
+    assert told[1:] == ["reading", "loading the embedding model /nowhere/at/all"]

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config import UpstreamSettings
 from gateway.diagnosis import conformance
-from gateway.diagnosis.conformance import GatewayNotStartedError, compared, model_of
+from gateway.diagnosis.conformance import GatewayNotStartedError, UpstreamSilentError, compared, model_of
 from gateway.diagnosis.probes import Probe, probes
 from tests.upstreams import Upstream
 
@@ -40,7 +40,26 @@ async def test_a_difference_is_found(upstream: Upstream, monkeypatch: pytest.Mon
 
 async def test_a_model_is_found_where_they_are_listed(upstream: Upstream) -> None:
     assert await model_of(UpstreamSettings(base_url=upstream.url)) == "gpt-4o-mini"
-    assert await model_of(UpstreamSettings(base_url="http://127.0.0.1:9/v1")) is None
+    none = {"base_url": upstream.url, "headers": {"x-behaviour": "odd-json"}}
+    assert await model_of(UpstreamSettings.model_validate(none)) is None
+    with pytest.raises(UpstreamSilentError, match="can't be reached"):
+        await model_of(UpstreamSettings(base_url="http://127.0.0.1:9/v1"))
+
+
+async def test_an_upstream_that_falls_silent_is_not_waited_for(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "_MODELS_S", 0.2)
+    stalled = {"base_url": upstream.url, "headers": {"x-behaviour": "stall-before-head"}}
+    with pytest.raises(UpstreamSilentError, match=r"no answer in 0\.2 s"):
+        await model_of(UpstreamSettings.model_validate(stalled))
+
+
+async def test_where_nothing_answers_there_is_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conformance, "probes", few)
+    found = [one async for one in compared(UpstreamSettings(base_url="http://127.0.0.1:9/v1"), "gpt-4o-mini")]
+    assert [(one.probe, len(one.differs)) for one in found] == [(name, 1) for name in FEW]
+    assert {one.differs[0].partition(":")[0] for one in found} == {"directly"}
 
 
 async def test_a_gateway_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

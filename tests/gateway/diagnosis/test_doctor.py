@@ -1,10 +1,17 @@
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.processes import free_port
+from gateway import stores
 from gateway.config import Settings
+from gateway.diagnosis import doctor
 from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level
+from gateway.policies import TeamPolicy
+from gateway.teams.roster import Roster
 from tests.upstreams import Upstream
 
 
@@ -44,6 +51,8 @@ async def test_what_is_wrong_is_said_with_what_to_do(upstream: Upstream, tmp_pat
     levels = {what: finding.level for what, finding in findings.items()}
     assert levels["upstream dead"] is levels["upstream refusing"] is levels["store"] is Level.ERROR
     assert levels["embedding model"] is Level.ERROR
+    assert findings["embedding model"].said.startswith("/nonexistent can't be loaded: ")
+    assert "[" not in findings["embedding model"].said
     assert levels["upstream odd"] is levels["model unheard-of"] is levels["teams"] is Level.WARNING
     assert all(finding.advice for finding in findings.values() if finding.level is not Level.OK)
     assert "price" in findings["model unheard-of"].said or "list" in findings["model unheard-of"].said
@@ -53,3 +62,37 @@ async def test_fallbacks_are_looked_at_too(upstream: Upstream, tmp_path: Path) -
     models = {"gpt-4o-mini": {"upstream": "main", "fallbacks": [{"model": "unheard-of"}]}}
     findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}}, models=models)
     assert "unheard-of" in findings["model gpt-4o-mini"].said
+
+
+async def test_teams_in_the_store_are_teams_too(upstream: Upstream, tmp_path: Path) -> None:
+    wanting = {"main": {"base_url": upstream.url, "headers": {"x-behaviour": "error-401"}}}
+    before = await found(tmp_path, upstreams=wanting)
+    assert before["teams"].said == "none: no key is needed"
+    assert before["upstream main"] == Finding("upstream main", Level.OK, "reached; callers bring their own keys")
+    settings = Settings.model_validate({"upstreams": wanting})
+    async with stores.opened(settings, tmp_path / "gateway.yaml") as store:
+        await Roster(settings, store).add_team("acme", TeamPolicy())
+    after = await found(tmp_path, upstreams=wanting)
+    assert "teams" not in after
+    said = "it wants a key, and with teams no caller's is sent on"
+    assert after["upstream main"] == Finding("upstream main", Level.ERROR, said, "give it an api_key")
+
+
+@pytest.mark.parametrize(
+    "behaviour, level", [("odd-json", Level.WARNING), ("large", Level.WARNING), ("truncated", Level.ERROR)]
+)
+async def test_what_answers_and_is_no_list_of_models_is_said(
+    upstream: Upstream, tmp_path: Path, behaviour: str, level: Level
+) -> None:
+    odd = {"main": {"base_url": upstream.url, "headers": {"x-behaviour": behaviour}}}
+    finding = (await found(tmp_path, upstreams=odd))["upstream main"]
+    assert finding.level is level
+    assert "model(s)" not in finding.said
+
+
+def test_a_long_list_is_read_to_its_end() -> None:
+    body = json.dumps({"data": [{"id": f"model-{n}", "description": "x" * 1000} for n in range(1000)]}).encode()
+    assert doctor._names(body) == frozenset(f"model-{n}" for n in range(1000))
+    assert doctor._names(body[:-1]) is None
+    assert doctor._names(b"[" * 100_000) is None
+    assert doctor._names(b"{}") is None

@@ -2,7 +2,7 @@ import pytest
 
 from gateway.config import WindowingSettings
 from gateway.policies import TeamWindowing
-from gateway.windowing.decide import decide, policy_of, settings_for
+from gateway.windowing.decide import decide, held, policy_of, settings_for
 from gateway.windowing.types import Api, Decision, Reason
 
 SETTINGS = WindowingSettings(trigger_tokens=100, window_tokens=1000, min_window_tokens=500, max_window_tokens=4000)
@@ -75,3 +75,19 @@ def test_no_window_is_wider_than_budgets_allow(
     assert (found.min_window_tokens, found.window_tokens, found.max_window_tokens) == sizes
     asked = policy_of(found, "100000")
     assert asked.window_tokens == found.max_window_tokens, "whatever size the caller names"
+
+
+def test_whoever_names_a_size_gets_it_even_where_it_is_the_usual_one() -> None:
+    settings = WindowingSettings(window_tokens=1000, target_confidence=0.9)
+    found = [policy_of(settings, size) for size in (None, "1000", "none", "9" * 5000)]
+    assert [(policy.window_tokens, policy.target_confidence) for policy in found] == [
+        (1000, 0.9),
+        (1000, None),
+        (1000, 0.9),
+        (1000, 0.9),
+    ]
+
+
+def test_a_size_is_held_between_the_bounds() -> None:
+    settings = WindowingSettings(min_window_tokens=500, max_window_tokens=900)
+    assert [held(settings, size) for size in (1, 500, 700, 900, 10**17)] == [500, 500, 700, 900, 900]
