@@ -13,6 +13,7 @@ The map. A request goes from route to pipeline to wire:
       delivery.py       6  relay the reply; sse.py, answers.py: events, encoding.py: compressed replies
       trace.py          7  what is known so far becomes one frozen record.py; recording.py: to logs.py, metrics.py,
                            traffic.py (how upstreams do) and receipts.py (the latest, in the store)
+      journey.py           ids and times for traces, where these are exported: tracing.py (a thread), otlp.py (spans)
       spending.py          and settled: charged, and written to the ledger, off the client's path
     usage.py pricing.py savings.py prefixes.py output_limits.py    tokens and money: reported, priced, saved
     errors.py         the gateway's own errors, in OpenAI's shape

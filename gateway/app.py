@@ -35,6 +35,7 @@ from gateway.metrics import Metrics
 from gateway.receipts import Receipts
 from gateway.recording import Recording
 from gateway.serving import Serving, serving, taken_over, upstreams_of
+from gateway.tracing import Tracing
 from gateway.traffic import Traffic
 from gateway.upstreams.breaker import Health
 from gateway.upstreams.upstream import Upstream
@@ -56,7 +57,8 @@ class Gateway:
         self._pool = _pool(settings)
         self._accounts = Accounts(settings, config, self._metrics)
         self._receipts = Receipts(self._accounts.store, settings.store.receipts)
-        self._recording = Recording(logs.RequestLog(), self._metrics, self._traffic, self._receipts)
+        self._tracing = Tracing()
+        self._recording = Recording(logs.RequestLog(), self._metrics, self._traffic, self._receipts, self._tracing)
         self._serving = self._served(settings, upstreams_of(settings, {}))
         self._lifecycle = Lifecycle(drain_s, lambda: self._begin(self._reload_and_tell()))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +112,8 @@ class Gateway:
         logs.event("reloaded", needs_a_restart=waiting or None)
 
     def _served(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> Serving:
-        return serving(settings, upstreams, self._accounts, self._pool, self._recording)
+        sampler = self._tracing.configure(settings)
+        return serving(settings, upstreams, self._accounts, self._pool, self._recording, sampler)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -153,7 +156,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             stack.callback(self._recording.flush)
             await stack.enter_async_context(self._accounts.running())
-            stack.push_async_callback(self._keep_receipts)
+            stack.push_async_callback(self._finish_records)
             stack.push_async_callback(self._close_upstreams)
             for upstream in self._serving.upstreams.values():
                 await upstream.__aenter__()
@@ -166,9 +169,9 @@ class Gateway:
             stack.enter_context(self._lifecycle.listening())
             yield
 
-    async def _keep_receipts(self) -> None:
+    async def _finish_records(self) -> None:
         self._recording.flush()
-        await self._receipts.finish()
+        await asyncio.gather(self._receipts.finish(), self._tracing.finish())
 
     async def _close_upstreams(self) -> None:
         for task in tuple(self._tasks):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -234,6 +234,15 @@ class CostSettings(Section):
     cpu_usd_per_hour: float = Field(0.05, ge=0, description="price of one core for an hour")
 
 
+class TelemetrySettings(Section):
+    """Where a trace of every request is sent, by OTLP over HTTP."""
+
+    otlp_endpoint: Annotated[str, AfterValidator(http_url)] = Field(description="URL such as http://collector:4318")
+    headers: dict[HeaderName, HeaderSecret] = Field(default_factory=dict, description="sent with every export")
+    service_name: str = Field("context-gateway", min_length=1, max_length=100, description="who says it")
+    sample: float = Field(1.0, ge=0, le=1, description="share of the traces that nobody before has decided on")
+
+
 class Settings(Section):
     """Everything that the operator decides."""
 
@@ -252,6 +261,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     logging: LoggingSettings = LoggingSettings()
     costs: CostSettings = CostSettings()
+    telemetry: TelemetrySettings | None = Field(None, description="unset: no traces")
     ask_usage: Annotated[Literal["auto", "off"], BeforeValidator(yaml_switch)] = Field(
         "auto", description="auto: ask the upstream for the usage of streams; off: never touch stream_options"
     )
@@ -269,22 +279,42 @@ class _Environment(BaseSettings):
     upstream_key: HeaderSecret | None = None
 
 
+class _StandardEnvironment(BaseSettings):
+    """What every program that exports traces reads."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", env_ignore_empty=True)
+
+    exporter_otlp_endpoint: Annotated[str, AfterValidator(http_url)] | None = None
+    service_name: str = "context-gateway"
+
+
+_Kind = TypeVar("_Kind", bound=BaseSettings)
+
+
 def from_environment() -> Settings:
     """Return the settings of a start without a file.
 
     Raises:
         ConfigError: a variable holds something that can't be used.
     """
-    return Settings(upstreams={"default": _environment_upstream()})
+    found = _read(_StandardEnvironment)
+    endpoint, name = found.exporter_otlp_endpoint, found.service_name
+    telemetry = TelemetrySettings(otlp_endpoint=endpoint, service_name=name) if endpoint else None
+    return Settings(upstreams={"default": _environment_upstream()}, telemetry=telemetry)
 
 
 def _environment_upstream() -> UpstreamSettings:
+    found = _read(_Environment)
+    return UpstreamSettings(base_url=found.upstream_url, api_key=found.upstream_key)
+
+
+def _read(kind: type[_Kind]) -> _Kind:
     try:
-        found = _Environment()
+        return kind()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise ConfigError(f"CONTEXT_GATEWAY_{str(first['loc'][0]).upper()}: {sentence(first['msg'])}") from None
-    return UpstreamSettings(base_url=found.upstream_url, api_key=found.upstream_key)
+        name = f"{kind.model_config['env_prefix']}{str(first['loc'][0]).upper()}"
+        raise ConfigError(f"{name}: {sentence(first['msg'])}") from None
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:

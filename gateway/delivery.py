@@ -10,7 +10,7 @@ from gateway.errors import GatewayError, UpstreamUnreachableError
 from gateway.exchange import Exchange
 from gateway.sse import EventRelay
 from gateway.upstreams.upstream import Headers, UpstreamReply
-from gateway.usage import Relayed, Usage, usage_of_reply
+from gateway.usage import Relayed, Reported, Usage, reported
 
 # Of a reply larger than this, as thousands of embeddings are, only the end is kept: that is where the usage stands.
 _LARGEST_ACCOUNTED = 1 << 24
@@ -36,6 +36,7 @@ class Delivery(msgspec.Struct):
     status: int = 0
     first_byte: float | None = None
     usage: Usage | None = None
+    model: str | None = None
     error: str | None = None
     began: bool = False
     completed: bool = False
@@ -73,7 +74,7 @@ async def _relay_whole(  # noqa: PLR0913, PLR0917 - as _relay_stream
 ) -> None:
     """Send on a reply that is here to its last byte, in one piece."""
     copy.add(whole)
-    delivery.usage = copy.usage()
+    delivery.usage, delivery.model = copy.reported()
     delivery.began = delivery.completed = True
     await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
     delivery.first_byte = time.perf_counter() if whole else None
@@ -96,7 +97,7 @@ async def _relay_as_it_is(
         raise BrokenReplyError(error) from None
     finally:
         # Of a reply that has come whole the usage is known, also if the client leaves before it has taken it all.
-        delivery.usage = copy.usage()
+        delivery.usage, delivery.model = copy.reported()
     await exchange.end()
     delivery.completed = True
 
@@ -129,12 +130,12 @@ async def _relay_events(
 ) -> None:
     async for piece in reply.chunks():
         out = events.feed(decode(piece) if decode else piece)
-        delivery.usage = events.usage
+        delivery.usage, delivery.model = events.usage, events.model
         if out:
             delivery.first_byte = delivery.first_byte or time.perf_counter()
             await exchange.write(out)
     rest = events.rest()
-    delivery.usage = events.usage
+    delivery.usage, delivery.model = events.usage, events.model
     await exchange.end(rest)
     delivery.completed = True
 
@@ -178,13 +179,13 @@ class _Copy:
         if self._size > _LARGEST_ACCOUNTED:
             self._pieces = [b"".join(self._pieces)[-_END:]]
 
-    def usage(self) -> Usage | None:
-        """Return the usage that the reply reported, where it is known."""
+    def reported(self) -> Reported:
+        """Return what the reply said of itself, where it is known."""
         if self.events:
             self.events.rest()
-            return self.events.usage
+            return Reported(self.events.usage, self.events.model)
         whole = b"".join(self._pieces)
-        return usage_of_reply(whole if self._size <= _LARGEST_ACCOUNTED else b"{" + whole[whole.rfind(b'"usage"') :])
+        return reported(whole if self._size <= _LARGEST_ACCOUNTED else b"{" + whole[whole.rfind(b'"usage"') :])
 
     def _give_up(self) -> None:
         self._decode = None

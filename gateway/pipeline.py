@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway import headers, logs
 from gateway.budgets.limits import Limit
@@ -13,6 +13,7 @@ from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ClientGoneError, Exchange
+from gateway.journey import Sampler, timed
 from gateway.policies import Route
 from gateway.prefixes import PrefixMemory
 from gateway.pricing import PriceBook
@@ -60,6 +61,7 @@ class Pipeline:
     record: Callable[[RequestRecord], None]
     prefixes: PrefixMemory = field(default_factory=PrefixMemory)
     refusals: UsageRefusals = field(default_factory=UsageRefusals)
+    sampler: Sampler | None = None  # where traces are exported
 
     @property
     def model_decides(self) -> bool:
@@ -95,12 +97,14 @@ class Pipeline:
             limits = self.spending.limits(trace, caller)
             plan = self._plan(exchange, asked, caller, limits, api)
             if plan.decision is Decision.SHADOW:
-                await self.spending.admit(trace, limits, body, route)
+                await self._admit(trace, limits, body, route)
                 reply = await self._forward_in_shadow(exchange, trace, asked, plan)
             else:
-                trace.windowed = await self._window(trace.upstream or "", asked, plan)
+                trace.windowed = await timed(
+                    trace.journey, "windowing", self._window(trace.upstream or "", asked, plan)
+                )
                 forwarded = trace.windowed.body or body
-                await self.spending.admit(trace, limits, forwarded, route)
+                await self._admit(trace, limits, forwarded, route)
                 reply = await self._forward(exchange, trace, asked, forwarded)
             await self._deliver(exchange, trace, reply)
 
@@ -112,7 +116,7 @@ class Pipeline:
             if isinstance(body, bytes):
                 await self._read(exchange, trace, body, strict=False)
                 limits = self.spending.limits(trace, caller) if route in COUNTED else ()
-                await self.spending.admit(trace, limits, body, route)
+                await self._admit(trace, limits, body, route)
                 asks = route is Route.COMPLETIONS and bool(limits)
                 reply = await self._relayed(exchange, trace, body, asks)
             else:
@@ -121,6 +125,8 @@ class Pipeline:
 
     async def _recorded(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
         """Serve a request, answer the gateway's own errors, and record it, however it ends."""
+        if self.sampler is not None:
+            trace.journey = self.sampler.begin(exchange.method, exchange.headers)
         try:
             await serve
         except ClientGoneError:
@@ -153,6 +159,9 @@ class Pipeline:
         trace.request = asked = await parse_request(body, compressed, strict)
         trace.upstream = trace.upstream or self.candidates.of(asked.model).upstreams[0].upstream
         return asked
+
+    def _admit(self, trace: Trace, limits: tuple[Limit, ...], body: object, route: Route) -> Coroutine[Any, Any, None]:
+        return timed(trace.journey, "admission", self.spending.admit(trace, limits, body, route))
 
     def _plan(self, exchange: Exchange, asked: ApiRequest, caller: Caller, limits: Sequence[Limit], api: Api) -> Plan:
         widest = self.spending.standings.narrowest(caller.team, limits) if limits else None
@@ -190,7 +199,8 @@ class Pipeline:
 
     async def _forward_in_shadow(self, exchange: Exchange, trace: Trace, chat: ApiRequest, plan: Plan) -> UpstreamReply:
         """Forward the original at once and window beside it, so that trying the gateway out costs no time."""
-        windowing = asyncio.create_task(self._window(trace.upstream or "", chat, plan))
+        work = timed(trace.journey, "windowing", self._window(trace.upstream or "", chat, plan))
+        windowing = asyncio.create_task(work)
         try:
             reply = await self._forward(exchange, trace, chat, chat.body)
             trace.windowed = await windowing
@@ -221,7 +231,14 @@ class Pipeline:
     async def _send(self, exchange: Exchange, trace: Trace, body: _Body) -> UpstreamReply:
         served = self.candidates.of(trace.request.model if trace.request else None)
         again = body is None or isinstance(body, bytes)
-        return await self.attempts.send(served, partial(self._send_to, exchange, trace, body), trace.tried, again)
+        once = partial(self._send_to if trace.journey is None else self._send_traced, exchange, trace, body)
+        return await self.attempts.send(served, once, trace.tried, again)
+
+    def _send_traced(
+        self, exchange: Exchange, trace: Trace, body: _Body, candidate: Candidate
+    ) -> Awaitable[UpstreamReply]:
+        sent = self._send_to(exchange, trace, body, candidate)
+        return sent if trace.journey is None else trace.journey.called(candidate, sent)
 
     async def _send_to(self, exchange: Exchange, trace: Trace, body: _Body, candidate: Candidate) -> UpstreamReply:
         upstream = self.upstreams[candidate.upstream]
@@ -232,6 +249,8 @@ class Pipeline:
         if isinstance(body, bytes):
             body = await with_model(body, candidate.model) if candidate.model else body
             outgoing = headers.with_length(outgoing, len(body))
+        if trace.journey is not None:
+            outgoing = trace.journey.headers(outgoing)
         trace.asked = trace.asked or time.perf_counter()
         reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body, model))
         trace.head = time.perf_counter()
@@ -271,7 +290,7 @@ class Pipeline:
         reply = await self._send(exchange, trace, copied)
         if copy:
             await self._read(exchange, trace, bytes(copy), strict=False)
-            await self.spending.admit(trace, (), bytes(copy), route)
+            await self._admit(trace, (), bytes(copy), route)
         return reply
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from gateway.journey import Journey
 from gateway.store.entries import State
 from gateway.upstreams.attempts import Attempt
 from gateway.usage import Cost, Usage
@@ -62,3 +63,6 @@ class RequestRecord(msgspec.Struct, frozen=True):
     stages: Stages
     forwarded_body: str | None = None
     outcome: WindowOutcome | None = None
+    model_answered: str | None = None
+    journey: Journey | None = None
+    started: float = 0.0  # by time.perf_counter, as a journey's times are

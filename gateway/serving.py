@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.accounts import Accounts
 from gateway.config import Settings
+from gateway.journey import Sampler
 from gateway.pipeline import Pipeline, Windows
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
@@ -33,12 +34,13 @@ def upstreams_of(settings: Settings, known: Mapping[str, Upstream]) -> dict[str,
     return {name: _upstream(name, settings, known.get(name)) for name in settings.upstreams}
 
 
-def serving(
+def serving(  # noqa: PLR0913, PLR0917 - one value a part
     settings: Settings,
     upstreams: Mapping[str, Upstream],
     accounts: Accounts,
     windows: Windows,
     record: Callable[[RequestRecord], None],
+    sampler: Sampler | None = None,
 ) -> Serving:
     """Make it; from now on the accounts hold requests to these settings."""
     own = {name: model.price for name, model in settings.models.items() if model.price is not None}
@@ -53,6 +55,7 @@ def serving(
         prices=prices,
         windows=windows,
         record=record,
+        sampler=sampler,
     )
     return Serving(settings, upstreams, prices, attempts, pipeline)
 

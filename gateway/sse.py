@@ -3,7 +3,7 @@
 import re
 
 from gateway.answers import AnswerCount
-from gateway.usage import Relayed, Usage, usage_of_reply
+from gateway.usage import Relayed, Usage, reported
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 # A usage that holds something has one of its counts: `"usage": null`, which may stand in every event, has none.
@@ -23,6 +23,7 @@ class EventRelay:
 
     def __init__(self, drop_usage: bool) -> None:
         self.usage: Usage | None = None
+        self.model: str | None = None
         self.drop_usage = drop_usage
         self._tail = b""
         self._answer = AnswerCount()
@@ -59,8 +60,8 @@ class EventRelay:
     def _keeps(self, event: bytes) -> bool:
         if not _USAGE.search(event):
             return True
-        usage = usage_of_reply(_payload(event))
-        self.usage = usage or self.usage
+        usage, model = reported(_payload(event))
+        self.usage, self.model = usage or self.usage, model or self.model
         return not (usage and self.drop_usage and _NO_CHOICES.search(event))
 
 

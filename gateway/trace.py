@@ -14,6 +14,7 @@ from gateway.budgets.outcome import Outcome, Sent, outcome_of
 from gateway.budgets.worst_case import WorstCase
 from gateway.config import Settings
 from gateway.delivery import Delivery
+from gateway.journey import Journey
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord, Stages
 from gateway.request import ApiRequest
@@ -83,6 +84,7 @@ class Trace(msgspec.Struct):
     delivery: Delivery = msgspec.field(default_factory=Delivery)
     client_gone: bool = False
     forwarded_body: str | None = None
+    journey: Journey | None = None
 
     def reply_headers(self, prices: PriceBook | None) -> Headers:
         """Return the gateway's own headers for the reply."""
@@ -143,6 +145,9 @@ class Trace(msgspec.Struct):
             stages=self._stages(),
             forwarded_body=self.forwarded_body,
             outcome=outcome,
+            model_answered=delivery.model,
+            journey=self.journey,
+            started=self.started,
         )
 
     def _billed(self) -> Outcome:

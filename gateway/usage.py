@@ -1,7 +1,7 @@
 """Usage and cost of one reply, as the upstream reports it, and an estimate where it was cut off before it could."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -75,24 +75,41 @@ class _Usage(msgspec.Struct):
 class _Reply(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw()
     response: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
 
 
+class Reported(NamedTuple):
+    """What a reply says of itself: its usage, and which model answered."""
+
+    usage: Usage | None
+    model: str | None
+
+
+_LONGEST_NAME = 256  # characters of a model's name that anybody is told
+_NOTHING = Reported(None, None)
 _GROUP = "_details"
 _NOTHING_READ, _NOTHING_MADE = _Read(), _Made()
 _reply = msgspec.json.Decoder(_Reply)
 _counts = msgspec.json.Decoder(_Usage)
+_text = msgspec.json.Decoder(str)
 
 
 def usage_of_reply(body: bytes) -> Usage | None:
     """Read the usage of a whole reply, or of one event of a stream; None where there is none."""
+    return reported(body).usage
+
+
+def reported(body: bytes) -> Reported:
+    """Read what a whole reply, or one event of a stream, says of itself."""
     try:
         reply = _reply.decode(body)
         if reply.response and not reply.usage:
             # An event of the Responses API holds the whole response.
             reply = _reply.decode(reply.response)
-        return _usage(_decoded(reply.usage)) if reply.usage else None
+        usage = _usage(_decoded(reply.usage)) if reply.usage else None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
+        return _NOTHING
+    return Reported(usage, _name(reply.model))
 
 
 def estimated(prompt_tokens: int, relayed: Relayed) -> Usage:
@@ -104,6 +121,14 @@ def estimated(prompt_tokens: int, relayed: Relayed) -> Usage:
     """
     by_length = -(-relayed.characters // _CHARACTERS_A_TOKEN)
     return Usage(prompt=prompt_tokens, completion=max(relayed.events, by_length))
+
+
+def _name(model: msgspec.Raw) -> str | None:
+    # Read apart: a name that is none must not cost the usage beside it.
+    try:
+        return _text.decode(model)[:_LONGEST_NAME] if model else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _decoded(usage: msgspec.Raw) -> _Usage:

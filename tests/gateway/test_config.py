@@ -135,6 +135,32 @@ def test_without_a_file_the_environment_decides(monkeypatch: pytest.MonkeyPatch)
         load(None)
 
 
+def test_without_a_file_traces_go_where_the_standard_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    assert load(None).telemetry is None
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+    assert parse("windowing: {mode: off}", "gw.yaml", ENVIRON).telemetry is None  # what a file says holds
+    found = load(None).telemetry
+    assert found is not None
+    assert (found.otlp_endpoint, found.service_name, found.sample) == ("http://collector:4318", "context-gateway", 1.0)
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "house")
+    assert (load(None).telemetry or found).service_name == "house"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL"):
+        load(None)
+
+
+def test_telemetry_is_checked_and_its_headers_are_masked() -> None:
+    text = "telemetry: {otlp_endpoint: http://c:4318, headers: {Authorization: planted-secret}, sample: 0.1}"
+    found = parse(text, "gw.yaml", ENVIRON).telemetry
+    assert found is not None
+    assert found.sample == 0.1
+    assert "planted-secret" not in repr(found)
+    for wrong in ("telemetry: {}", "telemetry: {otlp_endpoint: c}", text.replace("0.1", "2")):
+        with pytest.raises(ConfigError, match=r"gw\.yaml:1: telemetry"):
+            parse(wrong, "gw.yaml", ENVIRON)
+
+
 def test_a_file_without_upstreams_takes_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTEXT_GATEWAY_UPSTREAM_URL", "http://127.0.0.1:1/v1")
     settings = parse("windowing: {mode: off}", "gw.yaml", ENVIRON)

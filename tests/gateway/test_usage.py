@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import usage as usages
 from gateway.usage import Relayed, Usage, estimated, usage_of_reply
 
 JSON = st.recursive(
@@ -138,3 +139,13 @@ def test_no_usage_whatever_is_an_exception(usage: dict[str, object]) -> None:
 )
 def test_a_cut_off_stream_is_estimated_by_its_events_or_its_length(relayed: Relayed, tokens: int) -> None:
     assert estimated(50, relayed) == Usage(50, tokens)
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [('"gpt-4o-2024"', "gpt-4o-2024"), ("7", None), ("null", None), ('"\udcff"', None), (f'"{"x" * 999}"', "x" * 256)],
+)
+def test_which_model_answered_is_read_and_never_costs_the_usage(model: str, known: str | None) -> None:
+    body = f'{{"model": {model}, "usage": {{"prompt_tokens": 5, "completion_tokens": 2}}}}'
+    for said in (body, f'{{"type": "response.completed", "response": {body}}}'):
+        assert usages.reported(said.encode(errors="surrogateescape")) == (Usage(5, 2), known)
