@@ -26,8 +26,10 @@ from gateway.store.receipts import Receipt, SpanKind
 from gateway.teams.roster import UnknownNameError
 
 _MOST = 500
+_LONGEST = 1000  # characters of what is searched for: each entry is compared with it
+_LONGEST_CURSOR = 4000
 _USD = "in US dollars, exact, as text"
-_STATUS = re.compile(r"([1-5])(\d\d|xx)")
+_STATUS = re.compile(r"([1-5])([0-9]{2}|xx)")
 # The gateway's own ids begin with their millisecond, as trace.py makes them.
 _OWN_ID = re.compile(r"req-([0-9a-f]{12})[0-9a-f]{20}")
 _AROUND_S = 2.0  # between an id and the time of arrival, which are taken one after the other
@@ -135,20 +137,25 @@ class RequestReply(BaseModel):
     receipt: ReceiptReply | None = Field(description="null: none was kept, or it is no more")
 
 
+_Wanted = Annotated[str | None, Field(max_length=_LONGEST)]
+
+
 class Filters(BaseModel):
     """Which requests are asked for; what is not named may have any value."""
 
     since: str | None = Field(None, alias="from", description=f"{FORMS}; 30 days ago by default")
     to: str | None = Field(None, description=f"{FORMS}; a day named here is part of it; now by default")
-    team: str | None = None
-    key: str | None = None
-    user: str | None = None
-    model: str | None = None
-    reason: str | None = None
-    decision: str | None = None
+    team: _Wanted = None
+    key: _Wanted = None
+    user: _Wanted = None
+    model: _Wanted = None
+    reason: _Wanted = None
+    decision: _Wanted = None
     state: State | None = None
     status: str | None = Field(None, description="such as 429, 4xx or 5xx")
-    q: str = Field("", description="what an id begins with, or what is in a user's or model's name")
+    q: str = Field(
+        "", max_length=_LONGEST, description="what an id begins with, or what is in a user's or model's name"
+    )
 
 
 def routes(store: Store, access: Access, clock: Callable[[], float] = time.time) -> APIRouter:
@@ -159,7 +166,9 @@ def routes(store: Store, access: Access, clock: Callable[[], float] = time.time)
     async def latest(
         asked: Annotated[Filters, Param()],
         limit: Annotated[int, Param(ge=1, le=_MOST)] = 50,
-        before: Annotated[str | None, Param(description="`next` of the page before")] = None,
+        before: Annotated[
+            str | None, Param(max_length=_LONGEST_CURSOR, description="`next` of the page before")
+        ] = None,
     ) -> RequestPage:
         page = await store.latest(_query(asked, clock()), _place(before), limit)
         return RequestPage(data=[RequestEntry.of(entry) for entry in page.entries], next=_cursor(page.then))
@@ -224,5 +233,7 @@ async def _found(store: Store, id_: str) -> Entry:
 def _span_of(id_: str) -> Span | None:
     """Return when a request of that id can have come; None where the id does not say."""
     own = _OWN_ID.fullmatch(id_)
-    moment = int(own[1], 16) / 1000 if own else 0.0
-    return Span(moment - _AROUND_S, moment + _AROUND_S) if own else None
+    if own is None:
+        return None
+    moment = int(own[1], 16) / 1000
+    return Span(moment - _AROUND_S, moment + _AROUND_S)

@@ -65,6 +65,11 @@ def routes() -> APIRouter:
     async def page(request: Request) -> Response:
         return _reply(assets, _PAGE, request)
 
+    @found.api_route(f"{PREFIX}/", methods=_METHODS, include_in_schema=False)
+    async def beside() -> Response:
+        # Relative, as the page's own addresses are: a proxy may have another host, scheme and path.
+        return Response(status_code=307, headers={**_HEADERS, "location": f"..{PREFIX}"})
+
     @found.api_route(f"{PREFIX}/assets/{{name}}", methods=_METHODS, include_in_schema=False)
     async def asset(name: str, request: Request) -> Response:
         return _reply(assets, name, request)

@@ -223,6 +223,39 @@ def test_a_real_windowed_request_has_all_of_its_receipt(opened: Opened, server: 
     expect(console.region("Forwarded prompt")).to_contain_text("When is the else clause of a while loop executed?")
 
 
+def test_a_request_to_the_responses_api_has_its_items_in_its_receipt(opened: Opened, server: Server) -> None:
+    items = [
+        {"role": "user", "content": [{"type": "input_text", "text": "First of all."}, {"type": "input_image", "n": 7}]},
+        {"type": "function_call", "call_id": "c", "name": "look_up", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "Found it."},
+    ]
+    body = {"model": "gpt-4o-mini", "instructions": "Be brief.", "input": items}
+    headers = {"Authorization": "Bearer sk-of-the-declared-team"}
+    reply = httpx.post(f"{server.url}/v1/responses", json=body, headers=headers, timeout=30)
+    request_id = reply.headers["x-gateway-request-id"]
+    assert eventually(lambda: (api(server, f"requests/{request_id}").json().get("receipt") or {}).get("forwarded_body"))
+    prompt = opened(at=f"#/requests/{request_id}").region("Forwarded prompt")
+    expect(prompt.locator("h3")).to_have_text(["instructions", "user", "function_call", "function_call_output"])
+    texts = [text.inner_text() for text in prompt.locator("pre").all()][:4]
+    assert texts[0] == "Be brief."
+    assert texts[1].startswith("First of all.\n\n{")
+    assert "look_up" in texts[2]
+    assert "Found it." in texts[3]
+
+
+def test_what_an_address_asks_for_stands_in_the_form_though_it_is_no_usual_choice(opened: Opened) -> None:
+    console = opened(at="#/requests?status=404&within=90d")
+    expect(console.field("Status")).to_have_value("404")
+    expect(console.field("Time")).to_have_value("90d")
+    console.button("Search").click()
+    console.complete()
+    assert "status=404" in console.page.url
+    console.go("#/overview?range=toString")
+    expect(console.page.get_by_role("link", name="Last 24 hours")).to_have_attribute("aria-current", "true")
+    console.go("#/teams?skip=100000")
+    console.says("support-desk")
+
+
 def test_upstreams_and_models(opened: Opened) -> None:
     console = opened(at="#/upstreams")
     upstreams, models = console.region("Upstreams"), console.region("Models and prices")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from benchmarks.processes import Server
 from tests.console.looking import ADMIN, NASTY, Console
@@ -169,3 +169,71 @@ def test_budgets_of_each_user_are_looked_up(opened: Opened, api: httpx.Client) -
     console.field("User").fill("somebody")
     console.button("Look up").click()
     console.says("0 spent, 0 reserved, of 1,000 (0%)")
+    api.put("/teams/each", json={"budget": {"tokens": 1000, "per": "model", "models": ["gpt-4o-mini"]}})
+    console.go("#/teams")
+    console.go("#/teams/each")
+    console.field("Model").fill("o3")
+    console.button("Look up").click()
+    console.says("No budget counts that.")
+
+
+def test_a_key_that_is_made_is_shown_even_where_its_dialog_was_left(opened: Opened, api: httpx.Client) -> None:
+    api.post("/teams", json={"name": "hasty"})
+    console = opened(at="#/teams/hasty")
+    held: list[Route] = []
+    console.page.route("**/teams/hasty/keys", lambda route: held.append(route) if posts(route) else route.continue_())
+    console.button("Make a key").click()
+    with console.page.expect_request("**/teams/hasty/keys"):
+        console.button("Make the key").click()
+    console.page.keyboard.press("Escape")
+    expect(console.page.locator("dialog")).to_have_count(0)
+    held.pop().continue_()
+    assert console.field("The new key").input_value().startswith("sk-cg-")
+    console.button("Done").click()
+    expect(console.region("Keys").locator("tbody tr")).to_have_count(1)
+
+
+def test_a_key_that_is_made_is_shown_even_where_the_others_can_not_be_read(opened: Opened, api: httpx.Client) -> None:
+    api.post("/teams", json={"name": "unlucky"})
+    console = opened(at="#/teams/unlucky")
+    error = {"error": {"message": "The store is away.", "type": "x", "param": None, "code": None}}
+    console.page.route(
+        "**/teams/unlucky/keys",
+        lambda route: route.continue_() if posts(route) else route.fulfill(status=503, json=error),
+    )
+    console.button("Make a key").click()
+    console.button("Make the key").click()
+    assert console.field("The new key").input_value().startswith("sk-cg-")
+    console.button("Done").click()
+    expect(console.region("Keys").get_by_role("alert")).to_have_text("The store is away.")
+
+
+def test_going_elsewhere_takes_no_key_away(opened: Opened, api: httpx.Client) -> None:
+    api.post("/teams", json={"name": "wandering"})
+    console = opened(at="#/teams/wandering")
+    console.button("Make a key").click()
+    console.run("() => { location.hash = '#/teams' }")
+    expect(console.page.locator("dialog")).to_have_count(0)  # a question is gone with its page
+    console.go("#/teams/wandering")
+    console.button("Make a key").click()
+    console.button("Make the key").click()
+    expect(console.field("The new key")).to_be_visible()
+    console.run("() => { location.hash = '#/teams' }")
+    console.says("Declared in")
+    expect(console.field("The new key")).to_be_visible()
+    console.button("Done").click()
+    expect(console.page.locator("dialog")).to_have_count(0)
+
+
+def posts(route: Route) -> bool:
+    return route.request.method == "POST"
+
+
+def test_a_wrong_item_of_a_list_is_said_at_the_lists_field(opened: Opened, api: httpx.Client) -> None:
+    api.post("/teams", json={"name": "itemised"})
+    console = opened(at="#/teams/itemised/policy")
+    error = {"error": {"message": "no such model", "type": "x", "param": "models.0", "code": "invalid_request"}}
+    console.page.route("**/teams/itemised", lambda route: route.fulfill(status=400, json=error))
+    console.button("Let it hold").click()
+    expect(console.field("Models").last).to_be_focused()
+    console.says("no such model")

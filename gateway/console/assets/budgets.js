@@ -11,8 +11,7 @@ const isEach = ({ limit }) => limit.includes(" of each ");
 
 function tone(standing, forecast) {
   if (standing.used >= 1) return badge("spent", "bad");
-  const out = said(standing, forecast).includes("runs out");
-  return out ? badge("runs out early", "warn") : badge("lasts", "good");
+  return forecast?.runs_out_at ? badge("runs out early", "warn") : badge("lasts", "good");
 }
 
 function standingNode({ standing, forecast, title }) {
@@ -37,7 +36,8 @@ function lookup(team, budgets, place, signal) {
     const whose = Object.fromEntries(inputs.map(([per, input]) => [per, input.value.trim()]));
     try {
       const [standings, forecasts] = await both(team, whose, signal);
-      fill(place, pairs(standings, forecasts).filter(({ standing }) => isEach(standing)).map(standingNode));
+      const found = pairs(standings, forecasts).filter(({ standing }) => isEach(standing));
+      fill(place, found.length ? found.map(standingNode) : h("li", { class: "empty" }, "No budget counts that."));
     } catch (error) {
       fill(place, h("li", { class: "wrong", role: "alert" }, error.message));
     }

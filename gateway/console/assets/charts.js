@@ -10,7 +10,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 addEventListener("recolour", () => requestAnimationFrame(() => drawn.forEach((paint) => paint())));
 
 function dataset(part, options) {
-  const line = part.line || options.type === "line";
+  const line = options.type === "line";
   const look = line
     ? { borderWidth: 2, pointRadius: part.values.length > 1 ? 0 : 3, pointHoverRadius: 4, tension: 0, fill: part.area ?? false,
       borderDash: part.dash ?? [], spanGaps: false }
@@ -44,7 +44,7 @@ function scales(options) {
     names.afterBuildTicks = (scale) => (scale.ticks = moments(options.times));
   }
   const found = options.lying ? { x: amounts, y: names } : { x: names, y: amounts };
-  if (options.second) found.y2 = axis(options.second, { position: "right", grid: { display: false }, suggestedMax: options.secondMax });
+  if (options.second) found.y2 = axis(options.second, { position: "right", grid: { display: false } });
   return found;
 }
 
@@ -79,13 +79,13 @@ function figures(title, options, labels, parts) {
 }
 
 /**
- * Return a card with a chart. `options` are {format, type, stacked, lying, times, second, of, tall}; `update(labels,
- * parts, said)` draws {label, values, colour, format, line, dash, axis} and says in a sentence what is to be seen.
+ * Return a card with a chart. `options` are {format, type, stacked, lying, times, second, amounts, of, size};
+ * `update(labels, parts, said)` draws {label, values, colour, format, area, dash, axis, aside} and says in a sentence what is to be seen.
  */
 export function chart(title, options, signal) {
   const canvas = h("canvas", { role: "img", "aria-label": title });
   const plot = h("div", { class: `plot ${options.size ?? ""}` }, canvas);
-  const nothing = h("p", { class: "empty", hidden: true }, options.empty ?? "No requests in this time.");
+  const nothing = h("p", { class: "empty", hidden: true }, "No requests in this time.");
   const inside = h("div", {});
   const details = h("details", {}, h("summary", {}, "Figures"), inside);
   let shown = null, known = null;
@@ -110,7 +110,7 @@ export function chart(title, options, signal) {
     shown?.destroy();
   });
   return {
-    node: card(title, options.note && h("p", { class: "note" }, options.note), plot, nothing, details),
+    node: card(title, plot, nothing, details),
     update(labels, parts, said) {
       known = [labels, parts];
       canvas.setAttribute("aria-label", said ? `${title}. ${said}` : title);

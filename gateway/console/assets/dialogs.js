@@ -1,26 +1,32 @@
 // Questions that must be answered before anything else, in the browser's own modal dialog.
 import { fill, freshId, h, say } from "./dom.js";
 
-/** Open a dialog with this title and content; it resolves with what `close` is called with, or null. */
+/**
+ * Open a dialog with this title and content; it resolves with what `close` is called with, or null. What is begun
+ * `during` it goes on where the dialog is left meanwhile, and what comes of that is still the answer.
+ */
 export function open(title, build, { dismiss = true } = {}) {
   return new Promise((resolve) => {
-    const id = freshId("dialog");
+    const id = freshId("dialog"), gone = new AbortController();
     const before = document.activeElement;
     const dialog = h("dialog", { "aria-labelledby": id }, h("h2", { id }, title));
-    let answer = null;
+    let answer = null, working = null;
     const close = (value) => {
       answer = value;
       dialog.close();
     };
-    dialog.append(...build(close));
+    const during = (work) => (working = Promise.resolve(work).then(close));
+    dialog.append(...build(close, during));
     dialog.addEventListener("cancel", (event) => dismiss || event.preventDefault());
-    dialog.addEventListener("close", () => {
+    dialog.addEventListener("close", async () => {
+      gone.abort();
       dialog.remove();
-      before?.isConnected && before.focus();
+      if (before?.isConnected) before.focus();
+      await working?.catch(() => null);
       resolve(answer);
     });
     document.body.append(dialog);
-    addEventListener("hashchange", () => dialog.open && dialog.close(), { once: true });
+    for (const left of dismiss ? ["hashchange", "signed-out"] : []) addEventListener(left, () => dialog.close(), { signal: gone.signal });
     dialog.showModal();
   });
 }
@@ -30,12 +36,12 @@ const cancel = (close) => h("button", { type: "button", onclick: () => close(nul
 
 /** Ask whether to do something that can't be undone; `act` does it, and its error is shown in the dialog. */
 export function confirm(title, text, action, act, more = []) {
-  return open(title, (close) => {
+  return open(title, (close, during) => {
     const wrong = h("p", { class: "wrong", role: "alert" });
     const sure = async () => {
       go.disabled = true;
       try {
-        close((await act()) ?? true);
+        await during(act().then((found) => found ?? true));
       } catch (error) {
         wrong.textContent = error.message;
         go.disabled = false;
@@ -48,7 +54,7 @@ export function confirm(title, text, action, act, more = []) {
 
 /** Ask for some fields; `act` gets nothing and returns the answer, or throws what is wrong. */
 export function ask(title, fields, action, act) {
-  return open(title, (close) => {
+  return open(title, (close, during) => {
     const wrong = h("p", { class: "wrong", role: "alert" });
     const go = h("button", { type: "submit", class: "primary" }, action);
     const submit = async (event) => {
@@ -56,7 +62,7 @@ export function ask(title, fields, action, act) {
       go.disabled = true;
       fill(wrong);
       try {
-        close(await act());
+        await during(act());
       } catch (error) {
         wrong.textContent = error.message;
         go.disabled = false;

@@ -89,6 +89,8 @@ export function mark(control, text) {
   if (place) place.textContent = text;
 }
 
-/** A choice among [value, label] pairs. */
-export const choice = (props, options, chosen) =>
-  h("select", props, options.map(([value, label]) => h("option", { value, selected: value === chosen }, label)));
+/** A choice among [value, label] pairs; one that holds already and is not among them is offered too. */
+export function choice(props, options, chosen) {
+  const other = chosen && !options.some(([value]) => value === chosen) ? [[chosen, chosen]] : [];
+  return h("select", props, [...options, ...other].map(([value, label]) => h("option", { value, selected: value === chosen }, label)));
+}

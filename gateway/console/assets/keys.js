@@ -57,15 +57,16 @@ export async function keySection(team, signal) {
     const { data } = await get(path("teams", team, "keys"), {}, signal);
     fill(place, table({ caption: `Keys of ${team}`, columns: columns(mayChange() && change), rows: data, empty: "This team has no keys yet, so nobody can call for it." }));
   };
+  const again = () => read().catch((error) => signal.aborted || fill(place, h("p", { class: "wrong", role: "alert" }, error.message)));
   const after = async (said) => {
-    await read();
+    await again();
     make.focus();
     say(said);
   };
   const shown = async (made) => {
     if (!made) return;
-    await read();
-    await showKey(made.name, made.key);
+    await showKey(made.name, made.key); // before anything that can fail: it is never shown again
+    await again();
     make.focus();
   };
   const change = {

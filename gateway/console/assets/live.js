@@ -38,6 +38,7 @@ export function live(load, signal) {
         show(error);
       }
     }
+    clearTimeout(timer); // of a turn that was begun beside this one
     if (!paused && !signal.aborted) timer = setTimeout(turn, Math.max(EVERY_MS, REST * (performance.now() - began)));
   }
 

@@ -67,7 +67,7 @@ function put(made, held) {
   main.removeAttribute("aria-busy");
   document.title = `${made.title} · context-gateway`;
   mark();
-  Promise.resolve(made.mounted?.()).catch(unless(shown.leave.signal)).then(() => made.node.isConnected && (main.dataset.complete = "yes"));
+  Promise.resolve().then(() => made.mounted?.()).catch(unless(shown.leave.signal)).then(() => made.node.isConnected && (main.dataset.complete = "yes"));
   const again = held && document.getElementById(held);
   (again || document.getElementById("title") || main).focus({ preventScroll: Boolean(again) });
   if (!again) scrollTo(0, 0);

@@ -94,7 +94,7 @@ function breakdown(signal) {
 }
 
 export async function show({ query, signal }) {
-  const range = RANGES[query.get("range")] ? query.get("range") : "24h";
+  const range = Object.hasOwn(RANGES, query.get("range")) ? query.get("range") : "24h";
   const read = reader();
   const sums = tiles(), made = charts(signal);
   const teams = h("div", {}, h("p", { class: "waiting" }, "Loading…")), models = h("div", {}, h("p", { class: "waiting" }, "Loading…")), from = h("p", { class: "note" });

@@ -25,7 +25,7 @@ function decided(entry, receipt) {
   const sure = receipt?.confidence;
   return card("Decision", h("p", { class: "decision" }, badge(decision(entry.decision), entry.decision === "applied" ? "good" : "plain"), ` ${short}. ${long}`),
     facts([["Tokens original", count(entry.tokens_original)], ["Tokens forwarded", count(entry.tokens_forwarded)],
-      ["Effective tokens", entry.tokens_original ? percent(entry.tokens_forwarded / entry.tokens_original) : undefined],
+      ["Effective tokens", entry.tokens_original && entry.tokens_forwarded !== null ? percent(entry.tokens_forwarded / entry.tokens_original) : undefined],
       ["Confidence", sure === null || sure === undefined ? undefined : percent(sure)]]));
 }
 
@@ -81,11 +81,20 @@ function longText(text, label) {
   return [shown, all];
 }
 
-/** The messages of a chat body, as [role, text]; null where it is none, or was cut. */
+/** What a message or an item says; of one without texts, all that is in it. */
+function saying({ role, content, ...more }) {
+  if (typeof content === "string") return content;
+  if (Array.isArray(content)) return content.map((part) => (typeof part?.text === "string" ? part.text : JSON.stringify(part, null, 2))).join("\n\n");
+  return JSON.stringify(more, null, 2);
+}
+
+/** The messages of a chat body, or the items of one to the Responses API, as [role, text]; null where it is none, or was cut. */
 function messages(body) {
   try {
-    const found = JSON.parse(body).messages;
-    return found.map(({ role, content }) => [String(role), typeof content === "string" ? content : JSON.stringify(content, null, 2)]);
+    const { messages: chat, input, instructions } = JSON.parse(body);
+    const items = chat ?? (typeof input === "string" ? [{ role: "user", content: input }] : input);
+    const found = items.map((item) => [String(item.role ?? item.type), saying(item)]);
+    return typeof instructions === "string" ? [["instructions", instructions], ...found] : found;
   } catch {
     return null;
   }

@@ -58,6 +58,9 @@ function budgetPart(budgets) {
   } };
 }
 
+/** The field that the API means; of a list it may mean an item. */
+const controlOf = (param) => document.getElementById(param.replace(".", "-")) ?? document.getElementById(param.replace(/\.\d+$/, ""));
+
 function sections(team) {
   const rates = RATES.map(([name, title]) => [name, title, numeric(`limits-${name}`, team?.limits?.[name])]);
   const windows = WINDOWS.map(([name, title]) => [name, title, numeric(`windowing-${name}`, team?.windowing?.[name], "any")]);
@@ -80,7 +83,7 @@ function sections(team) {
     const groups = Object.fromEntries(Object.entries({ limits, windowing }).filter(([, group]) => Object.keys(group).length));
     return { ...rest(team), ...without(parts), ...groups };
   };
-  return { node, read, control: (param) => (param?.startsWith("budget") ? budgets.control(param) : document.getElementById((param ?? "").replace(".", "-"))) };
+  return { node, read, control: (param) => (param?.startsWith("budget") ? budgets.control(param) : controlOf(param ?? "")) };
 }
 
 /** Show what the API or the form says is wrong, at its field where there is one. */

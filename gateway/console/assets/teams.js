@@ -46,8 +46,9 @@ function columns(usage, places) {
 export async function show({ query, signal }) {
   const [teams, sums] = await Promise.all([get("teams", {}, signal), get("usage", { group_by: "team", from: "month" }, signal)]);
   const usage = new Map(sums.rows.map((row) => [row.group.team, row]));
-  const asked = query.get("q") ?? "", first = Math.max(0, Number(query.get("skip")) || 0);
+  const asked = query.get("q") ?? "", skip = Math.max(0, Number(query.get("skip")) || 0);
   const found = teams.data.filter(({ name }) => name.toLowerCase().includes(asked.toLowerCase()));
+  const first = skip < found.length ? skip : 0; // teams can have gone since
   const rows = found.slice(first, first + PAGE), places = [];
   const to = (skip) => `#/teams?${new URLSearchParams({ q: asked, skip })}`;
   const search = h("input", { type: "search", id: "team-search", value: asked, "aria-label": "Find a team by name", placeholder: "Find a team" });

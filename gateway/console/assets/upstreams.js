@@ -20,7 +20,7 @@ const UPSTREAMS = [
   { title: "Broken", number: true, cell: (row) => count(row.broken) },
   { title: "Timed out", number: true, cell: (row) => count(row.timed_out) },
 ];
-const PRICES = { input: "input", output: "output", cached_input: "cached", cache_write: "cache write", cached: "cached" };
+const PRICES = { input: "input", output: "output", cached_input: "cached", cache_write: "cache write" };
 const perMillion = (value) => (typeof value === "number" ? `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}` : String(value));
 const SOURCES = { list: "list price", configuration: "the configuration" };
 
@@ -34,7 +34,7 @@ function price(found) {
     h("span", {}, h("span", { class: "sub" }, `${PRICES[name] ?? name.replaceAll("_", " ")} `), perMillion(value))));
 }
 
-const list = (names) => (names?.length ? names.map((name) => (typeof name === "string" ? name : [name.model, name.upstream].filter(Boolean).join(" at "))).join(", ") : UNKNOWN);
+const list = (names) => (names?.length ? names.join(", ") : UNKNOWN);
 const MODELS = [
   { title: "Model", class: "name", cell: (row) => h("bdi", {}, row.name) },
   { title: "Upstreams", cell: (row) => list(row.upstreams) },

@@ -41,6 +41,6 @@ export function usageTable(caption, group, reply, shown = (name) => h("bdi", {},
     return row.group[group] ? shown(row.group[group]) : "(none)";
   };
   const columns = columnsOf(caption.replace(/^By /, "").replace(/^./, (c) => c.toUpperCase()), name, largest);
-  const foot = rows.length > 1 ? { ...reply.total, tokens_saved: reply.total.tokens_saved, group: null } : undefined;
+  const foot = rows.length > 1 ? { ...reply.total, group: null } : undefined;
   return table({ caption, columns, rows, empty: "No requests in this time.", foot });
 }

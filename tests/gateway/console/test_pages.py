@@ -79,3 +79,8 @@ def test_no_file_makes_markup_of_data_or_names_another_host(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ASSETS if name.endswith((".js", ".css"))])
 def test_files_stay_short(name: str) -> None:
     assert len((files("gateway.console") / "assets" / name).read_text(encoding="utf-8").splitlines()) < 400
+
+
+async def test_a_slash_too_many_leads_to_the_page_whatever_the_proxy_calls_it() -> None:
+    call = await got("/console/", (b"host", b"elsewhere.example"))
+    assert (call.status, call.header(b"location")) == (307, "../console")
