@@ -15,6 +15,7 @@ from gateway.usage import Usage
 _MILLION = 1_000_000
 _SHORT = 1000  # tokens of a prompt that no provider finds long
 NANO = 10**9  # nano-dollars in a dollar: money is kept in whole ones
+_ATTO_A_NANO = 10**9
 _DOLLARS = Decimal("1e-9")  # in a nano-dollar
 
 
@@ -63,6 +64,9 @@ class PriceBook:
         found = self._found(model)
         if found is None:
             return None
+        if found.dearest is not None:
+            fresh, output, request = found.dearest
+            return -(-(prompt * fresh + completion * output + request) // _ATTO_A_NANO)
         written = prompt if found.writes_cost_more else 0
         return nano_of(found.rates(Usage(prompt, completion, cache_written=written)))
 
@@ -89,14 +93,42 @@ class PriceBook:
 
 
 @dataclass(frozen=True, slots=True)
+class _Linear:
+    """Prices without tiers: of a token of each kind, and of the request."""
+
+    fresh: Decimal
+    cached: Decimal
+    stored: Decimal
+    output: Decimal
+    request: Decimal = Decimal(0)
+
+    def __call__(self, usage: Usage) -> Decimal:
+        """Return the cost."""
+        read, written = _of_cache(usage)
+        prompt = (usage.prompt - read - written) * self.fresh + read * self.cached + written * self.stored
+        return self.request + prompt + usage.completion * self.output
+
+    @property
+    def dearest(self) -> tuple[int, int, int] | None:
+        """The dearest token of a prompt, one of an answer, a request: in whole billionths of nano-USD, if they are."""
+        exact = [price * NANO * _ATTO_A_NANO for price in (max(self.fresh, self.stored), self.output, self.request)]
+        fresh, output, request = (int(price) for price in exact)
+        return (fresh, output, request) if [fresh, output, request] == exact else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Priced:
+    """A model's prices; `dearest` is there where that much is a sum of products."""
+
     name: str
     rates: Callable[[Usage], Decimal]
     writes_cost_more: bool
+    dearest: tuple[int, int, int] | None
 
     @classmethod
     def at(cls, name: str, rates: Callable[[Usage], Decimal]) -> "_Priced":
-        return cls(name, rates, rates(Usage(_MILLION, 0, cache_written=_MILLION)) > rates(Usage(_MILLION, 0)))
+        dearer = rates(Usage(_MILLION, 0, cache_written=_MILLION)) > rates(Usage(_MILLION, 0))
+        return cls(name, rates, dearer, rates.dearest if isinstance(rates, _Linear) else None)
 
     def shown(self, source: Literal["configuration", "list"]) -> Rates:
         """Return the prices, by those of a short request: a tier of long ones would be another's."""
@@ -137,7 +169,7 @@ def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:
         )
     )
 
-    return _linear(fresh, cached, stored, output, request)
+    return _Linear(fresh, cached, stored, output, request)
 
 
 def _own_rates(price: PriceSettings) -> Callable[[Usage], Decimal]:
@@ -145,20 +177,7 @@ def _own_rates(price: PriceSettings) -> Callable[[Usage], Decimal]:
     cached, stored = (
         fresh if value is None else Decimal(str(value)) / _MILLION for value in (price.cached_input, price.cache_write)
     )
-    return _linear(fresh, cached, stored, output)
-
-
-def _linear(
-    fresh: Decimal, cached: Decimal, stored: Decimal, output: Decimal, request: Decimal = Decimal(0)
-) -> Callable[[Usage], Decimal]:
-    """Return the cost by prices a token, and one for the request."""
-
-    def cost(usage: Usage) -> Decimal:
-        read, written = _of_cache(usage)
-        prompt = (usage.prompt - read - written) * fresh + read * cached + written * stored
-        return request + prompt + usage.completion * output
-
-    return cost
+    return _Linear(fresh, cached, stored, output)
 
 
 def _of_cache(usage: Usage) -> tuple[int, int]:

@@ -166,8 +166,8 @@ class Spending:
         """Return what is left of the rates, as the store has just said or was last heard to say."""
         said: Headers = []
         for limit in limits:
-            kind, known = _KINDS.get(limit.unit), self.standings.of(team, limit)
-            if kind is not None and known is not None:
+            kind = _KINDS.get(limit.unit)
+            if kind is not None and (known := self.standings.of(team, limit)) is not None:
                 left = max(0, limit.most - known.spent - known.reserved)
                 resets = max(0.0, (limit.stretch.until or 0.0) - self.clock())
                 said += headers.rate_limit(kind, limit.most, left, resets)

@@ -20,7 +20,7 @@ _MOST_WAITING = 200_000  # settlements; those beyond that are given up, and said
 _BATCH = 512
 # What one request costs the store it costs several together: finished ones wait a moment for each other, or for the
 # next that reserves.
-_TOGETHER_S = 0.02
+_TOGETHER_S = 0.05
 _PATIENCE_S = 10.0  # at the end, for a store that is away
 
 
@@ -59,6 +59,7 @@ class Settling:
             self._give_up(ticket)
             return
         self._waiting.append((ticket, settlement))
+        self._store.note(settlement)
         if any(limit.unit is Unit.CONCURRENT for limit in ticket.limits):
             self.flush()  # The caller's next request may already be on its way to another worker.
         elif self._timer is None:

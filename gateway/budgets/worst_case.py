@@ -31,6 +31,9 @@ _IMAGE_TOKENS = 5_500
 # Of this family an image counts 33 times as much (platform.openai.com/docs/guides/images-vision).
 _DEAR_IMAGES = ("gpt-4o-mini", 50_000)
 _IMAGE_DATA = "data:image/"
+_UNUSUAL = re.compile(
+    b"|".join((_TOOLS.pattern, _LINKED.pattern, _IMAGE.pattern))
+)  # one search says of most: none of it
 _HUGE = 10**12  # more tokens than any answer has, and no more than a store's numbers can hold at any price
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
@@ -66,6 +69,8 @@ def worst_case(asked: ApiRequest, body: bytes, counted: int | None, route: Route
 
 def _prompt(asked: ApiRequest, body: bytes, counted: int | None) -> int:
     plain = _unescaped(body)
+    if not asked.linked and _UNUSUAL.search(plain) is None:
+        return _text(body, counted, images=False) + _FRAME_TOKENS
     family, dear = _DEAR_IMAGES
     images = len(_IMAGE.findall(plain)) * (dear if family in (asked.model or "") else _IMAGE_TOKENS)
     tools = _TOOL_TOKENS if _TOOLS.search(plain) else 0

@@ -121,6 +121,12 @@ class Store(Protocol):
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none; durable when it returns. The same id again returns Granted and takes nothing."""
 
+    def note(self, settlement: Settlement) -> None:
+        """Note how a request ended that is to be settled soon, where that costs next to nothing; returns at once.
+
+        Should this process die before, its reservation is settled so when it expires, instead of charged.
+        """
+
     async def settle(self, settlement: Settlement) -> Settled:
         """Settle a request; the same id again changes nothing."""
 

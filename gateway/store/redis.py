@@ -84,6 +84,9 @@ class RedisStore:
         """Take all holds, or none."""
         return reserved(reservation, await self._line.operate(reservation.team, reserving(reservation)))
 
+    def note(self, settlement: Settlement) -> None:
+        """Note nothing: what others could find is only there, a round trip away."""
+
     async def settle(self, settlement: Settlement) -> Settled:
         """Settle a request."""
         return settled(settlement, await self._line.operate(settlement.team, settling(settlement)))

@@ -26,9 +26,10 @@ from gateway.store.contract import (
 from gateway.store.entries import Entry, Group, Span, Usages
 from gateway.store.queries import Page, Place, Query, place
 from gateway.store.receipts import Receipt, packed
+from gateway.store.sqlite_allowance import Allowance
 from gateway.store.sqlite_batch import STEP
 from gateway.store.sqlite_memory import Key
-from gateway.store.sqlite_schema import make
+from gateway.store.sqlite_schema import journals, make
 from gateway.store.sqlite_threads import Durability, Reader, Tidier, Writer
 
 
@@ -40,8 +41,12 @@ class _Open:
         self.reader = Reader(path)
         self.reporter = Reader(path)
         self.tidier = Tidier(path)
+        # What must outlive a power cut is in no journal: each reservation waits for the disk.
+        self.allowance = Allowance(self.writer, journals(path)) if durability == "process" else None
 
     async def close(self) -> None:
+        if self.allowance is not None:
+            await self.allowance.close()
         await self.tidier.close()
         await self.reporter.close()
         await self.reader.close()
@@ -68,22 +73,34 @@ class SqliteStore:
 
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
-        return await self._opened.writer.do(
-            lambda batch: batch.reserve(reservation), [(reservation.team, reservation.id)]
-        )
+        if (allowance := self._opened.allowance) is not None:
+            return await allowance.reserve(reservation)
+        key = (reservation.team, reservation.id)
+        return await self._opened.writer.do(lambda batch: batch.reserve(reservation), [key])
+
+    def note(self, settlement: Settlement) -> None:
+        """Note how a request ended, where others would find that."""
+        if self._open is not None and self._open.allowance is not None:
+            self._open.allowance.note(settlement)
 
     async def settle(self, settlement: Settlement) -> Settled:
         """Settle a request."""
-        return await self._opened.writer.do(lambda batch: batch.settle(settlement), [(settlement.team, settlement.id)])
+        return (await self.settle_all([settlement]))[0]
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """Settle several requests."""
-        return await self._opened.writer.do(
-            lambda batch: tuple(map(batch.settle, settlements)), [(own.team, own.id) for own in settlements]
-        )
+        if (allowance := self._opened.allowance) is not None:
+            return await allowance.settle_all(settlements)
+        keys = [(own.team, own.id) for own in settlements]
+        return await self._opened.writer.do(lambda batch: tuple(map(batch.settle, settlements)), keys)
 
     async def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
         """Let the reservations expire later."""
+        if (allowance := self._opened.allowance) is not None:
+            await allowance.renew(expires)
+            reservations = {
+                team: [id_ for id_ in ids if not allowance.is_here((team, id_))] for team, ids in reservations.items()
+            }
         await self._opened.writer.do(lambda batch: batch.renew(reservations, expires))
 
     async def expire(self, now: float) -> tuple[Entry, ...]:
@@ -97,7 +114,9 @@ class SqliteStore:
 
     async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
         """Return the counters' states."""
-        return await self._opened.reader.get(partial(_standings, team=team, counters=counters))
+        found = await self._opened.reader.get(partial(_standings, team=team, counters=counters))
+        allowance = self._opened.allowance
+        return found if allowance is None else allowance.seen(team, found)
 
     async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
         """Return the unsettled entries, oldest first."""

@@ -6,16 +6,13 @@ dictionary, changed there, and written together, as are reservations and entries
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from gateway.store import sqlite_receipts
+from gateway.store import sqlite_journal, sqlite_leases, sqlite_receipts
 from gateway.store.contract import (
-    Charge,
     Granted,
-    Hold,
     Kind,
     Refused,
     Reservation,
@@ -24,6 +21,9 @@ from gateway.store.contract import (
     Standing,
 )
 from gateway.store.entries import Entry, State
+from gateway.store.sqlite_counters import Counter, held_by, standings_of, take
+from gateway.store.sqlite_journal import Reserved
+from gateway.store.sqlite_leases import Ask, Borrowed, Notice, OwnLeases, Repaid
 from gateway.store.sqlite_ledger import FIELDS, pack, unpack
 from gateway.store.sqlite_memory import Held, Key, Memory
 from gateway.store.sqlite_rows import delete, insert, present
@@ -54,21 +54,6 @@ _OR_CHANGE = (
 _ENDED = Settled(applied=True, before=(), standings=())
 
 
-@dataclass(slots=True)
-class _Counter:
-    """A counter in a transaction."""
-
-    spent: int
-    reserved: int
-    until: float | None
-    changed: bool = False
-
-    def charge(self, amount: int, until: float | None) -> None:
-        self.spent += amount
-        self.until = until
-        self.changed = True
-
-
 class Batch:
     """Operations of one transaction, one after the other; write() before it is committed."""
 
@@ -77,15 +62,17 @@ class Batch:
         self._memory = memory
         self._new: set[Key] = set()  # ids that are in no table
         self._open: set[Key] = set()  # ids whose reservation is in its table, and what it holds in memory
-        self._counters: dict[Key, _Counter] = {}
+        self._counters: dict[Key, Counter] = {}
         self._made: dict[Key, Reservation] = {}
         self._gone: list[Key] = []
         self._entries: dict[Key, tuple[object, ...]] = {}  # rows for the ledger
         self._replaced: list[Key] = []
         # What was written: what later operations go on from, memory being older than it; for `remember`.
-        self._seen: dict[Key, _Counter] = {}
+        self._seen: dict[Key, Counter] = {}
         self._reserved: dict[Key, Held] = {}
         self._ended: list[Key] = []
+        self._own: OwnLeases | None = None
+        self._lapsed: list[str] = []  # workers whose leases have expired
 
     def expect(self, keys: Iterable[Key]) -> None:
         """Look up at once what is there of the reservations that will be asked for; without it each is looked up."""
@@ -104,6 +91,10 @@ class Batch:
             self._memory.held[key] = made
         for key in self._ended:
             self._memory.held.pop(key, None)
+        if self._own is not None:
+            self._memory.leased = self._own.known
+        for worker in self._lapsed:
+            sqlite_journal.forget(self._memory.journal(worker))
         self._memory.bound()
 
     def reserve(self, reservation: Reservation) -> Granted | Refused:
@@ -111,11 +102,16 @@ class Batch:
         key = (reservation.team, reservation.id)
         counters = [self._counter(reservation.team, hold.counter) for hold in reservation.holds]
         if not self._knows(key):
-            refused = _take(reservation.holds, counters)
+            refused = take(reservation.holds, counters)
             if refused is not None:
-                return Refused(refused, _standings(reservation.holds, counters))
+                return Refused(refused, standings_of(reservation.holds, counters))
             self._made[key] = reservation
-        return Granted(_standings(reservation.holds, counters))
+        return Granted(standings_of(reservation.holds, counters))
+
+    def standings(self, reservation: Reservation) -> tuple[Standing, ...]:
+        """Return the states of the holds' counters."""
+        counters = [self._counter(reservation.team, hold.counter) for hold in reservation.holds]
+        return standings_of(reservation.holds, counters)
 
     def settle(self, settlement: Settlement) -> Settled:
         """Free what is held, charge, write the entry."""
@@ -131,7 +127,56 @@ class Batch:
         self._entries[key] = (*msgspec.structs.astuple(settlement.entry), None)
         if not counters:
             return _ENDED
-        return Settled(applied=True, before=before, standings=_standings(settlement.charges, counters))
+        return Settled(applied=True, before=before, standings=standings_of(settlement.charges, counters))
+
+    def borrow(self, reservation: Reservation, ask: Ask) -> Borrowed:
+        """Give back to the counters what the worker has free of them, reserve, and lease again if there is room."""
+        own, team = self._leases_of(ask.worker), reservation.team
+        if ask.first and own.known is None:
+            own.begin()
+        for hold, amount in zip(reservation.holds, ask.back, strict=True):
+            self._release(own, (team, hold.counter), amount)
+        answer = self.reserve(reservation)
+        if isinstance(answer, Refused):
+            contested = sqlite_leases.want(self._db, ask.worker, (team, reservation.holds[answer.hold].counter))
+            return Borrowed(answer, (0,) * len(reservation.holds), contested, own.notice)
+        leased = self._lease(own, reservation) if ask.lease and own.known is not None else None
+        if leased is not None:
+            own.renew(ask.until)
+        return Borrowed(answer, leased or (0,) * len(reservation.holds), contested=False, notice=own.notice)
+
+    def repay(
+        self,
+        worker: str,
+        finished: Sequence[tuple[Settlement, Reservation | None]],
+        stripped: frozenset[Key],
+        until: float,
+    ) -> Repaid:
+        """Settle requests, of which some were set aside of the worker's leases: these shrink by what was spent."""
+        own = self._leases_of(worker)
+        settled = tuple(self._repaid(own, settlement, of, stripped) for settlement, of in finished)
+        own.renew(until)
+        return Repaid(settled, own.notice)
+
+    def give_back(
+        self, worker: str, amounts: Sequence[tuple[Key, int]], stripped: frozenset[Key], until: float
+    ) -> Notice:
+        """Lease less, and that until then at least; of what is stripped only what is in use is still leased."""
+        own = self._leases_of(worker)
+        for key, amount in amounts:
+            self._release(own, key, amount)
+        for key in stripped:
+            own.strip(key)
+        own.renew(until)
+        return own.notice
+
+    def leave(self, worker: str) -> None:
+        """Give back all that the worker has leased, whose requests are all settled."""
+        self.write()
+        own = self._leases_of(worker)
+        for key, amount in sqlite_leases.amounts(self._db, worker):
+            self._release(own, key, amount)
+        own.leave()
 
     def renew(self, reservations: Mapping[str, Sequence[str]], expires: float) -> None:
         """Let the reservations expire later."""
@@ -143,7 +188,11 @@ class Batch:
         """Charge what has expired, the first STEP of it."""
         self.write()
         query = "SELECT team, id, holds, entry FROM reservations WHERE expires <= ? ORDER BY expires LIMIT ?"
-        return tuple(self._lapse(*row) for row in self._db.execute(query, (now, STEP)).fetchall())
+        rows = self._db.execute(query, (now, STEP)).fetchall()
+        lapsed = [self._lapse((team, id_), _HELD.decode(held), unpack(entry)) for team, id_, held, entry in rows]
+        for worker in sqlite_leases.expired(self._db, now):
+            lapsed += self._lapse_leases(worker)
+        return tuple(lapsed)
 
     def forget(self, before: float) -> int:
         """Remove settled entries, the oldest STEP; return how many."""
@@ -183,28 +232,32 @@ class Batch:
         insert(db, _INTO_RESERVATIONS, self._rows_made())
         insert(db, _INTO_LEDGER, list(self._entries.values()))
         insert(db, _INTO_COUNTERS, changed, _OR_CHANGE)
-        self._reserved.update({key: _held(made.holds) for key, made in self._made.items()})
+        if self._own is not None:
+            self._own.write()
+        self._reserved.update({key: held_by(made.holds) for key, made in self._made.items()})
         self._seen.update(self._counters)
         for kept in (self._gone, self._replaced, self._made, self._entries, self._counters, self._new, self._open):
             kept.clear()
 
     def _rows_made(self) -> list[tuple[object, ...]]:
-        return [(*key, made.expires, _ENCODE(_held(made.holds)), pack(made.entry)) for key, made in self._made.items()]
+        return [
+            (*key, made.expires, _ENCODE(held_by(made.holds)), pack(made.entry)) for key, made in self._made.items()
+        ]
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
         found: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
         return found
 
-    def _counter(self, team: str, name: str) -> _Counter:
+    def _counter(self, team: str, name: str) -> Counter:
         key = (team, name)
         counter = self._counters.get(key)
         if counter is None:
             counter = self._counters[key] = self._seen.get(key) or self._found(key)
         return counter
 
-    def _found(self, key: Key) -> _Counter:
+    def _found(self, key: Key) -> Counter:
         row = self._memory.counters.get(key) or self._one(_COUNTER, key)
-        return _Counter(*row) if row else _Counter(0, 0, None)
+        return Counter(*row) if row else Counter(0, 0, None)
 
     def _knows(self, key: Key) -> bool:
         if key in self._made or key in self._entries:
@@ -215,7 +268,7 @@ class Batch:
         """Free what is held, or take back what was charged; False where the id was settled before."""
         made = self._made.pop(key, None)
         if made is not None:
-            self._free(key[0], _held(made.holds))
+            self._free(key[0], held_by(made.holds))
         elif key in self._new:
             return True
         elif key in self._open:
@@ -246,38 +299,83 @@ class Batch:
         self._replaced.append(key)
         return True
 
-    def _lapse(self, team: str, id_: str, holds: bytes, packed: bytes) -> Entry:
-        held = _HELD.decode(holds)
-        self._free(team, held)
+    def _lapse(self, key: Key, held: Held, reserved: Entry) -> Entry:
+        self._free(key[0], held)
+        self._gone.append(key)
+        self._ended.append(key)
+        return self._charge_lapsed(key, held, reserved)
+
+    def _charge_lapsed(self, key: Key, held: Held, reserved: Entry) -> Entry:
         for name, _, lapsed, until in held:
-            self._counter(team, name).charge(lapsed, until)
-        entry = msgspec.structs.replace(unpack(packed), state=State.UNSETTLED)
-        self._gone.append((team, id_))
-        self._ended.append((team, id_))
+            self._counter(key[0], name).charge(lapsed, until)
+        entry = msgspec.structs.replace(reserved, state=State.UNSETTLED)
         charged = _ENCODE([(name, lapsed) for name, _, lapsed, _ in held])
-        self._entries[team, id_] = (*msgspec.structs.astuple(entry), charged)
+        self._entries[key] = (*msgspec.structs.astuple(entry), charged)
         return entry
 
+    def _lapse_leases(self, worker: str) -> list[Entry]:
+        """Settle what a worker's journal says had ended, charge what was under way, free what else it had leased."""
+        records = list(sqlite_journal.read(self._memory.journal(worker)))
+        ended = {(own.team, own.id): own for own in records if isinstance(own, Settlement)}
+        lapsed = []
+        for own in records:
+            if not isinstance(own, Reserved) or self._knows(own.key):
+                continue
+            if own.key in ended:
+                self.settle(ended[own.key])
+            else:
+                lapsed.append(self._charge_lapsed(own.key, own.held, own.entry))
+        for (team, name), amount in sqlite_leases.amounts(self._db, worker):
+            self._free(team, ((name, amount, 0, None),))
+        sqlite_leases.forget(self._db, worker)
+        self._lapsed.append(worker)
+        self._memory.leased = self._own = None
+        return lapsed
 
-def _take(holds: Sequence[Hold], counters: Sequence[_Counter]) -> int | None:
-    """Take all holds; if one does not fit, none, and return its place."""
-    for place, (hold, counter) in enumerate(zip(holds, counters, strict=True)):
-        if counter.spent + counter.reserved + hold.amount > hold.limit:
-            for taken, of in zip(holds[:place], counters, strict=False):
-                of.reserved -= taken.amount
-            return place
-        counter.reserved += hold.amount
-    for hold, counter in zip(holds, counters, strict=True):
-        counter.until = hold.until
-        counter.changed = True
-    return None
+    def _leases_of(self, worker: str) -> OwnLeases:
+        if self._own is None or self._own.worker != worker:
+            if self._own is not None:
+                self._own.write()
+            self._own = OwnLeases(self._db, worker, self._memory.leased)
+        return self._own
 
+    def _lease(self, own: OwnLeases, reservation: Reservation) -> tuple[int, ...] | None:
+        """Lease of each of the counters, or of none where one of them has little left."""
+        team, amounts = reservation.team, []
+        for hold in reservation.holds:
+            counter, one = self._counter(team, hold.counter), max(1, hold.amount)
+            amount = min(
+                one * sqlite_leases.REQUESTS, (hold.limit - counter.spent - counter.reserved) // sqlite_leases.SHARE
+            )
+            if amount < one * sqlite_leases.FEWEST:
+                return None
+            amounts.append(amount)
+        for hold, amount in zip(reservation.holds, amounts, strict=True):
+            self._release(own, (team, hold.counter), -amount)
+        return tuple(amounts)
 
-def _held(holds: Sequence[Hold]) -> Held:
-    return tuple((hold.counter, hold.amount, hold.lapsed, hold.until) for hold in holds)
+    def _release(self, own: OwnLeases, key: Key, amount: int) -> None:
+        if amount and own.known is not None:
+            own.add(key, -amount)
+            counter = self._counter(*key)
+            counter.reserved -= amount
+            counter.changed = True
 
-
-def _standings(of: Iterable[Hold | Charge], counters: Sequence[_Counter]) -> tuple[Standing, ...]:
-    return tuple(
-        Standing(item.counter, counter.spent, counter.reserved) for item, counter in zip(of, counters, strict=True)
-    )
+    def _repaid(
+        self, own: OwnLeases, settlement: Settlement, of: Reservation | None, stripped: frozenset[Key]
+    ) -> Settled:
+        """Settle a request that has no row of its own: the lease shrinks by what was spent, and by all that it held
+        where others want it back.
+        """
+        team, key = settlement.team, (settlement.team, settlement.id)
+        known = key in self._entries or (key not in self._new and self._knows(key))
+        if of is None or own.known is None or known:
+            return self.settle(settlement)
+        spent = {charge.counter: charge.amount for charge in settlement.charges}
+        for hold in of.holds:
+            place = (team, hold.counter)
+            self._release(
+                own, place, hold.amount if place in stripped else min(hold.amount, spent.get(hold.counter, 0))
+            )
+        self._new.add(key)
+        return self.settle(settlement)

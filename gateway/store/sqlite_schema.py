@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.store import sqlite_receipts
+from gateway.store import sqlite_leases, sqlite_receipts
 from gateway.store.contract import StoreUnavailableError
 
 VERSION = 1
@@ -72,6 +72,11 @@ def make(path: Path) -> None:
         raise StoreFileError(f"{path}: {error}") from None
 
 
+def journals(path: Path) -> Path:
+    """Return the folder of the workers' journals."""
+    return path.with_name(f"{path.name}-workers")
+
+
 def connect(path: Path, *, read_only: bool = False, busy_ms: int = 0) -> sqlite3.Connection:
     """Connect to the file, transactions by hand; the connection goes to one thread after the other."""
     address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
@@ -119,6 +124,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             _execute(db, _TABLES)
             db.execute(f"PRAGMA user_version = {VERSION}")
         _execute(db, sqlite_receipts.TABLES)
+        _execute(db, sqlite_leases.TABLES)
         db.execute("COMMIT")
     finally:
         roll_back(db)

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from gateway.store.contract import StoreUnavailableError
 from gateway.store.sqlite_batch import Batch
 from gateway.store.sqlite_memory import Key, Memory
-from gateway.store.sqlite_schema import PATIENCE_S, begin, connect, roll_back
+from gateway.store.sqlite_schema import PATIENCE_S, begin, connect, journals, roll_back
 
 Durability = Literal["process", "power"]
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Writer:
     def __init__(self, path: Path, durability: Durability) -> None:
         self._power = durability == "power"
         self._db = connect(path)
-        self._memory = Memory()
+        self._memory = Memory(journals(path))
         self._lasting(on=self._power)
         self._loop = asyncio.get_running_loop()
         self._open = True
@@ -54,8 +54,14 @@ class Writer:
         self._thread = Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False) -> T:
-        """Return what the operation returns, once it is committed; `keys` are the reservations that it asks for."""
+    def submit(
+        self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False
+    ) -> asyncio.Future[T]:
+        """Return the future of what the operation returns; `keys` are the reservations that it asks for.
+
+        Raises:
+            StoreUnavailableError: the store is closed.
+        """
         if not self._open:
             raise StoreUnavailableError(_CLOSED)
         future: asyncio.Future[T] = self._loop.create_future()
@@ -63,7 +69,11 @@ class Writer:
             # All that this turn of the loop asks for goes to the thread at once.
             self._loop.call_soon(self._hand_over)
         self._waiting.append(_Order(work, keys, future, lasting))  # type: ignore[arg-type]
-        return await future
+        return future
+
+    async def do(self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False) -> T:
+        """Return what the operation returns, once it is committed."""
+        return await self.submit(work, keys, lasting=lasting)
 
     async def close(self) -> None:
         """Commit what was handed in, end the thread."""

@@ -1,0 +1,91 @@
+"""What a worker has leased and set aside, as it knows it itself."""
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from gateway.store.contract import Hold, Reservation, Settled, Settlement
+from gateway.store.sqlite_journal import Journal
+from gateway.store.sqlite_memory import Key
+
+
+@dataclass(slots=True)
+class Lease:
+    """What is leased of one counter: free, and used by requests under way; the counter as it was last seen.
+
+    `reserved` is without what is free here. `limit`: the one under which it was leased. `stripped`: others want it, and
+    what comes free is theirs. `idle`: ticks since it was used.
+    """
+
+    limit: int = 0
+    free: int = 0
+    used: int = 0
+    spent: int = 0
+    reserved: int = 0
+    idle: int = 0
+    stripped: bool = False
+
+    def take(self, hold: Hold) -> bool:
+        """Take a request's hold, if it fits."""
+        if self.free < hold.amount or self.limit != hold.limit:
+            return False
+        self.free -= hold.amount
+        self.used += hold.amount
+        self.reserved += hold.amount
+        self.idle = 0
+        return True
+
+    def undo(self, hold: Hold) -> None:
+        """Undo `take`."""
+        self.free += hold.amount
+        self.used -= hold.amount
+        self.reserved -= hold.amount
+
+    def put_back(self, amount: int, free: int) -> None:
+        """End a request that had taken the amount, of which so much is free again."""
+        self.used -= amount
+        self.free += free
+
+
+@dataclass(slots=True)
+class Holder:
+    """This worker in the file; when its leases are gone, it goes on as another one."""
+
+    name: str = field(default_factory=lambda: uuid4().hex)
+    until: float = 0.0
+    leases: dict[Key, Lease] = field(default_factory=dict)
+    open: dict[Key, Reservation] = field(default_factory=dict)  # set aside here, and not settled yet
+    ended: dict[Key, Settlement] = field(default_factory=dict)  # of those, what waits to be settled
+    journal: Journal | None = None
+    rewritten: float = 0.0
+    asking: set[str] = field(default_factory=set)  # teams
+    under_way: int = 0  # operations that the file has not answered yet
+
+    @property
+    def stripped(self) -> frozenset[Key]:
+        """The counters of which whatever comes free is others'."""
+        return frozenset(key for key, lease in self.leases.items() if lease.stripped)
+
+    def take_free(self, key: Key) -> int:
+        """Return what is free of the counter, which is so no more."""
+        lease = self.leases.get(key)
+        if lease is None:
+            return 0
+        free, lease.free = lease.free, 0
+        return free
+
+    def put_free(self, key: Key, amount: int) -> None:
+        """Undo `take_free`."""
+        if amount:
+            self.leases.setdefault(key, Lease()).free += amount
+
+    def end(self, reservation: Reservation, settlement: Settlement, settled: Settled, stripped: frozenset[Key]) -> None:
+        """Free what the request held but for what it spent, as the file has done."""
+        spent = {charge.counter: charge.amount for charge in settlement.charges} if settled.applied else {}
+        for hold in reservation.holds:
+            key = (reservation.team, hold.counter)
+            if (lease := self.leases.get(key)) is not None:
+                kept = key not in stripped or not settled.applied
+                lease.put_back(hold.amount, hold.amount - min(hold.amount, spent.get(hold.counter, 0)) if kept else 0)
+        for standing in settled.standings:
+            if (lease := self.leases.get((reservation.team, standing.counter))) is not None:
+                lease.spent, lease.reserved = standing.spent, standing.reserved - lease.free
