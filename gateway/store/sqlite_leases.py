@@ -7,6 +7,7 @@ Transactional Method", ACM Transactions on Database Systems 11(4), 1986.
 import sqlite3
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 
 import msgspec
 
@@ -168,6 +169,17 @@ def forget(db: sqlite3.Connection, worker: str) -> None:
     """Remove the worker and all its leases."""
     db.execute("DELETE FROM leases WHERE worker = ?", (worker,))
     db.execute("DELETE FROM holders WHERE worker = ?", (worker,))
+
+
+def clear(db: sqlite3.Connection, journals: Path) -> None:
+    """Remove journals of workers that are not in the file: they died after they had left it."""
+    found = list(journals.iterdir()) if journals.is_dir() else []
+    holders = {
+        row[0] for row in db.execute("SELECT worker FROM holders")
+    }  # later: a worker is there before its journal
+    for path in found:
+        if path.stem not in holders:
+            path.unlink(missing_ok=True)
 
 
 def expired(db: sqlite3.Connection, now: float) -> list[str]:

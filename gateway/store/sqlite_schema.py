@@ -64,6 +64,7 @@ def make(path: Path) -> None:
         db = connect(path)
         try:
             patiently(lambda: _prepare(db, path))
+            patiently(lambda: sqlite_leases.clear(db, journals(path)))
         finally:
             db.close()
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store import sqlite_schema
-from gateway.store.sqlite_schema import StoreFileError, begin, connect, make, patiently, roll_back
+from gateway.store.sqlite_schema import StoreFileError, begin, connect, journals, make, patiently, roll_back
 
 
 def test_the_file_is_made_for_its_owner_alone_and_its_folder_too(tmp_path: Path) -> None:
@@ -142,3 +142,16 @@ def test_one_that_only_reads_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.execute("DELETE FROM ledger")
     db.close()
+
+
+def test_journals_of_workers_that_are_gone_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    make(path)
+    journals(path).mkdir()
+    for name in ("here", "gone", "gone.new"):
+        (journals(path) / name).write_bytes(b"")
+    db = connect(path)
+    db.execute("INSERT INTO holders VALUES ('here', 0)")
+    db.close()
+    make(path)
+    assert [file.name for file in journals(path).iterdir()] == ["here"]
