@@ -20,6 +20,7 @@ WITHOUT_SOURCE = {
     "tests/gateway/http1/test_inbound_ends.py": "how it ends",
     "tests/gateway/store/test_contract_ledger.py": "the part of the contract that is about the ledger",
     "tests/gateway/store/test_contract_latest.py": "the part of it that is about the latest entries and receipts",
+    "tests/gateway/store/test_shared_leases.py": "several workers on one file that lease of the same counters",
     "tests/gateway/store/test_interleaving.py": "operations in any order, on each store, beside a simple model",
 }
 # Each package with a map, and the packages below it whose modules that map names too.

@@ -1,4 +1,4 @@
-"""A worker process on a shared file: `python -m tests.gateway.store.sqlite_worker FILE NAME REQUESTS`.
+"""A worker process on a shared file: `python -m tests.gateway.store.sqlite_worker FILE NAME REQUESTS [LIMIT]`.
 
 It reserves 1 of a shared limit, settles every second request for 1 and leaves the others; prints what was granted.
 """
@@ -13,9 +13,10 @@ from tests.gateway.store.cases import hold, reservation, settlement
 
 CALLERS = 16
 LIMIT = 2500
+LAPSED = 3  # what a request is charged on the second counter when nobody settles it
 
 
-async def main(path: Path, name: str, requests: int) -> None:
+async def main(path: Path, name: str, requests: int, limit: int = LIMIT) -> None:
     store = SqliteStore(path, "process")
     await store.open()
     granted = 0
@@ -25,7 +26,7 @@ async def main(path: Path, name: str, requests: int) -> None:
         for number in range(place, requests, CALLERS):
             id_ = f"{name}.{number}"
             # A second counter, which moves with the first one: a half applied reservation would part them.
-            holds = (hold("usd", 1, LIMIT), hold("requests", 1, 10**9))
+            holds = (hold("usd", 1, limit), hold("requests", 1, 10**9, lapsed=LAPSED))
             if isinstance(await store.reserve(reservation(id_, *holds)), Granted):
                 granted += 1
                 sys.stdout.write("+")
@@ -39,4 +40,4 @@ async def main(path: Path, name: str, requests: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))
