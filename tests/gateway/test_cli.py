@@ -157,11 +157,19 @@ def test_trim_says_in_json_what_it_says_in_words(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_progress_is_shown_on_a_terminal_and_never_beside_json(arguments: list[str], shown: str) -> None:
+def test_progress_is_shown_on_a_terminal_and_never_beside_json(
+    arguments: list[str], shown: str, tmp_path: Path
+) -> None:
     near, far = pty.openpty()
     command = [sys.executable, "-m", "gateway.cli", *arguments]
     done = subprocess.run(
-        command, input=request("hi").encode(), stdout=subprocess.PIPE, stderr=far, check=True, timeout=60
+        command,
+        input=request("hi").encode(),
+        stdout=subprocess.PIPE,
+        stderr=far,
+        check=True,
+        timeout=60,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
     )
     os.close(far)
     seen = b""

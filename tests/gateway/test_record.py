@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import fields, replace
 
 from gateway import logs
+from gateway.journey import Journey
 from gateway.metrics import Metrics
 from gateway.record import RequestRecord, Stages
 from gateway.store.entries import State
@@ -46,9 +47,12 @@ OTHER = RequestRecord(
     stages=Stages(21.0, 22.0, 23.0, 24.0, 25.0, 26.0, (("parse", 27.0),)),
     forwarded_body="{}",
     outcome=WindowOutcome(Reason.ERROR),
+    model_answered="o8-2026",
+    journey=Journey("POST", "0" * 32, "0" * 16, 1),
+    started=28.0,
 )
-# A metric's label, made of the model's name: the log has the name itself. And what receipts are made of.
-LEFT_OUT_OF_THE_LOG = {"model_label", "outcome"}
+# A metric's label, made of the model's name: the log has the name itself. What receipts and traces are made of.
+LEFT_OUT_OF_THE_LOG = {"model_label", "outcome", "model_answered", "journey", "started"}
 
 
 def names(kind: Any) -> list[str]:
