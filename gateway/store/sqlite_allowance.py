@@ -58,6 +58,7 @@ class Allowance:
         self._cool: dict[Key, float] = {}
         self._fruitless: dict[Key, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
@@ -123,6 +124,7 @@ class Allowance:
 
     async def close(self) -> None:
         """Give back what is leased; what is not settled stays, to be charged when it expires."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         holder = self._holder
@@ -283,7 +285,7 @@ class Allowance:
         return future
 
     def _tick_later(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:

@@ -101,6 +101,9 @@ def _pages(path: Path, flag: int) -> mmap.mmap:
     try:
         _take_room(file)
         return mmap.mmap(file, _ROOM)
+    except OSError:
+        forget(path)
+        raise
     finally:
         os.close(file)
 
