@@ -262,6 +262,7 @@ def test_a_collector_that_is_down_is_nobodys_affair(tmp_path: Path, upstream: Up
         assert {line["level"] for line in gateway.log_lines()} == {"info"}
 
 
+@pytest.mark.slow
 def test_a_stop_waits_for_no_collector(tmp_path: Path, upstream: Upstream) -> None:
     with serving(write(tmp_path, upstream, to(f"http://127.0.0.1:{free_port()}"))) as gateway:
         ask(gateway)
@@ -280,6 +281,7 @@ def test_what_waits_is_exported_at_a_clean_stop(tmp_path: Path, upstream: Upstre
         assert set(asked) <= exported
 
 
+@pytest.mark.slow
 def test_a_reload_changes_where_to_and_switches_it_off_and_on(tmp_path: Path, upstream: Upstream) -> None:
     with collecting() as first, collecting() as second, serving(write(tmp_path, upstream, "")) as gateway:
 
@@ -309,6 +311,7 @@ def test_a_reload_changes_where_to_and_switches_it_off_and_on(tmp_path: Path, up
         assert len([one for one in exported if one]) == 3
 
 
+@pytest.mark.slow
 def test_each_worker_exports_for_itself(tmp_path: Path, upstream: Upstream) -> None:
     with (
         collecting() as collector,
