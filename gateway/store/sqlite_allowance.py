@@ -8,6 +8,7 @@ workers have leased is asked back before a request is refused for it.
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -53,10 +54,12 @@ class Allowance:
         self._journals = journals
         self._clock = clock
         self._holder = Holder()
-        self._known: dict[Key, None] = {}  # reservations in the file, and those that were settled lately
-        self._asked: dict[str, float] = {}  # when a team's request was last reserved in the file
-        self._cool: dict[Key, float] = {}
-        self._fruitless: dict[Key, float] = {}
+        self._known: OrderedDict[Key, None] = (
+            OrderedDict()
+        )  # reservations in the file, and those that were settled lately
+        self._asked: OrderedDict[str, float] = OrderedDict()  # when a team's request was last reserved in the file
+        self._cool: OrderedDict[Key, float] = OrderedDict()
+        self._fruitless: OrderedDict[Key, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -343,8 +346,11 @@ def _left(holder: Holder, future: "asyncio.Future[None]") -> None:
         holder.journal.remove()
 
 
-def _put(into: dict[K, V], key: K, value: V) -> None:
-    """Remember it; of many the latest."""
+def _put(into: OrderedDict[K, V], key: K, value: V) -> None:
+    """Remember it; of many the latest.
+
+    A plain dict would look for its first key through all that were deleted before.
+    """
     into[key] = value
     if len(into) > _MOST:
-        del into[next(iter(into))]
+        into.popitem(last=False)
