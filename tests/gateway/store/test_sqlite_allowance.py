@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -306,7 +307,7 @@ async def test_when_the_file_does_not_answer_nothing_of_the_leases_is_lost(
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.sqlite_allowance._MOST", 3)
-    known: dict[int, int] = {}
+    known: OrderedDict[int, int] = OrderedDict()
     for number in range(10):
         _put(known, number, number)
     assert list(known) == [7, 8, 9]
