@@ -64,7 +64,7 @@ class Journey(msgspec.Struct):
         began, error = time.perf_counter(), ""
         try:
             return await work
-        except BaseException as caught:
+        except BaseException as caught:  # cancelled too: the span says what ended it, and it goes on as it was
             error = getattr(caught, "code", None) or type(caught).__name__
             raise
         finally:
