@@ -45,7 +45,7 @@ class OutputAsked(msgspec.Struct, frozen=True):
 
 
 _NOT_ASKED = (None, None, None)
-_NO_OUTPUT = OutputAsked()
+NO_OUTPUT = OutputAsked()
 
 
 class ApiRequest(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class ApiRequest(msgspec.Struct, frozen=True):
     usage_asked: bool
     stream_options_sent: bool
     user: str = ""
-    output: OutputAsked = _NO_OUTPUT
+    output: OutputAsked = NO_OUTPUT
     answers: int = 1
     linked: bool = False
     readable: bool = True
@@ -111,7 +111,7 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
 
 def _output(head: _Head) -> OutputAsked:
     asked = (head.max_completion_tokens, head.max_tokens, head.max_output_tokens)
-    return _NO_OUTPUT if asked == _NOT_ASKED else OutputAsked(*map(_count, asked))
+    return NO_OUTPUT if asked == _NOT_ASKED else OutputAsked(*map(_count, asked))
 
 
 def _name(name: str) -> str:

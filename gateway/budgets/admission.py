@@ -16,7 +16,7 @@ from gateway.config import Settings
 from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
 from gateway.policies import TeamPolicy
 from gateway.pricing import PriceBook
-from gateway.store.contract import Hold, Refused, Reservation, Standing, Store, StoreUnavailableError
+from gateway.store.contract import Granted, Hold, Refused, Reservation, Standing, Store, StoreUnavailableError
 from gateway.store.entries import Entry
 from gateway.teams.keys import Caller
 
@@ -115,11 +115,13 @@ class Admission:
         holds = self._holds(application)
         expires = self._clock() + self._settings.spending.reservation_s
         reservation = Reservation(application.id, team, holds, expires, application.entry)
-        try:
-            answer = await self._store.reserve(reservation)
-        except StoreUnavailableError:
-            return self._without_store(application, holds)
-        self.outage.over()
+        answer: Granted | Refused | None = self._store.take(reservation)
+        if answer is None:
+            try:
+                answer = await self._store.reserve(reservation)
+            except StoreUnavailableError:
+                return self._without_store(application, holds)
+            self.outage.over()
         self._standings.heard(team, answer.standings)
         if isinstance(answer, Refused):
             raise self._refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold])
@@ -128,10 +130,10 @@ class Admission:
 
     def let_go(self, team: str, identity: str) -> None:
         """Renew the request's reservation no more."""
-        own = self.open.get(team, set())
-        own.discard(identity)
-        if not own:
-            self.open.pop(team, None)
+        if own := self.open.get(team):
+            own.discard(identity)
+            if not own:
+                del self.open[team]
 
     def _holds(self, application: Application) -> tuple[Hold, ...]:
         nano = application.entry.cost_nano
@@ -141,7 +143,7 @@ class Admission:
                 "the operator can name one in the configuration (models.NAME.price)."
             )
         tokens = application.worst.tokens
-        return tuple(limit.hold(nano or 0, tokens) for limit in application.limits)
+        return tuple([limit.hold(nano or 0, tokens) for limit in application.limits])
 
     def _without_store(self, application: Application, holds: tuple[Hold, ...]) -> Ticket:
         team, limits = application.caller.team, application.limits
@@ -152,7 +154,10 @@ class Admission:
         return Ticket(application.id, team, limits, holds, local=True)
 
     def _keep(self, team: str, identity: str) -> None:
-        self.open.setdefault(team, set()).add(identity)
+        own = self.open.get(team)
+        if own is None:
+            own = self.open[team] = set()
+        own.add(identity)
 
     def _refusal(self, limit: Limit, hold: Hold, standing: Standing) -> GatewayError:
         left = max(1, math.ceil(limit.stretch.until - self._clock())) if limit.stretch.until else None

@@ -50,7 +50,8 @@ class Settling:
 
     def settle(self, ticket: Ticket, record: RequestRecord) -> None:
         """Take over a request that is finished; returns at once."""
-        settlement = Settlement(ticket.id, ticket.team, tuple(charges(ticket, record)), entry_of(record))
+        entry = entry_of(record)
+        settlement = Settlement(ticket.id, ticket.team, charges(ticket, entry), entry)
         if ticket.local:
             held = {charge.counter: charge.amount for charge in settlement.charges}
             self._admission.outage.gives_back(ticket.team, ticket.holds, [held.get(h.counter, 0) for h in ticket.holds])
@@ -60,7 +61,7 @@ class Settling:
             return
         self._waiting.append((ticket, settlement))
         self._store.note(settlement)
-        if any(limit.unit is Unit.CONCURRENT for limit in ticket.limits):
+        if len(settlement.charges) < len(ticket.limits):  # one is of requests at the same time
             self.flush()  # The caller's next request may already be on its way to another worker.
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TOGETHER_S, self.flush)
@@ -127,18 +128,17 @@ class Settling:
             self._told.reached(passed)
 
 
-def charges(ticket: Ticket, record: RequestRecord) -> Iterator[Charge]:
-    """Yield what the request is charged on each of its limits."""
-    usage = record.usage
-    tokens = usage.prompt + usage.completion if usage and record.state is not State.FREE else 0
-    nano = _nano(record.cost.usd) or 0
-    for limit in ticket.limits:
-        if limit.unit is not Unit.CONCURRENT:
-            yield _charge(limit, nano, tokens)
-
-
-def _charge(limit: Limit, nano: int, tokens: int) -> Charge:
-    return Charge(limit.counter, limit.amount(nano, tokens), limit.stretch.until)
+def charges(ticket: Ticket, entry: Entry) -> tuple[Charge, ...]:
+    """Return what the request is charged on each of its limits, but for how many there may be at the same time."""
+    tokens = entry.input + entry.output if entry.state is not State.FREE else 0
+    nano = entry.cost_nano or 0
+    return tuple(
+        [
+            Charge(limit.counter, limit.amount(nano, tokens), limit.stretch.until)
+            for limit in ticket.limits
+            if limit.unit is not Unit.CONCURRENT
+        ]
+    )
 
 
 def _nano(usd: Decimal | None) -> int | None:

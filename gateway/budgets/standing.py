@@ -39,9 +39,7 @@ class Standings:
     def heard(self, team: str, standings: Iterable[Standing]) -> None:
         """Note what a store has just said."""
         for standing in standings:
-            key = (team, standing.counter)
-            self._known[key] = standing
-            self._known.move_to_end(key)
+            self._known[team, standing.counter] = standing
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
 
@@ -51,7 +49,8 @@ class Standings:
 
     def narrowest(self, team: str, limits: Sequence[Limit]) -> int | None:
         """Return the largest window that budgets which run out still allow; None: as large as any."""
-        return min(self._narrow(team, limits), default=None)
+        narrowing = [limit for limit in limits if limit.budget is not None and limit.budget.narrow]
+        return min(self._narrow(team, narrowing), default=None) if narrowing else None
 
     def _narrow(self, team: str, limits: Sequence[Limit]) -> Iterator[int]:
         for limit in limits:
@@ -64,7 +63,9 @@ class Standings:
 
 def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Reached]:
     """Yield the soft limits that the settlement made the spending pass."""
-    by_counter = {limit.counter: limit for limit in limits}
+    by_counter = {limit.counter: limit for limit in limits if limit.budget is not None and limit.budget.soft}
+    if not by_counter:
+        return
     for before, after in zip(settled.before, settled.standings, strict=True):
         limit = by_counter.get(after.counter)
         for percent in sorted(set(limit.budget.soft)) if limit and limit.budget else ():

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.policies import Route
-from gateway.request import ApiRequest
+from gateway.request import NO_OUTPUT, ApiRequest
 from gateway.usage import Usage
 from gateway.windowing.conversation import ROLES
 
@@ -179,7 +179,8 @@ def _length(text: object) -> int:
 def _completion(asked: ApiRequest, route: Route, answer: int) -> int:
     if route is Route.EMBEDDINGS:
         return 0
-    return min(_HUGE, max(_output_asked(asked, route), default=answer) * asked.answers)
+    most = max(_output_asked(asked, route), default=answer) if asked.output is not NO_OUTPUT else answer
+    return min(_HUGE, most * asked.answers)
 
 
 def _output_asked(asked: ApiRequest, route: Route) -> Iterator[int]:

@@ -21,7 +21,7 @@ class StoreUnavailableError(Exception):
     """The store does not answer, or not in time; whether a call took effect is not known."""
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, array_like=True):
     """An amount to set aside of one counter, whose spent + reserved must not exceed `limit`.
 
     `lapsed` is what is charged when the reservation expires with nobody to settle it. The counter is forgotten some
@@ -69,7 +69,7 @@ class Refused(msgspec.Struct, frozen=True):
     standings: tuple[Standing, ...]
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, array_like=True):
     """An amount to add to what a counter has spent."""
 
     counter: str
@@ -94,7 +94,7 @@ class Settled(msgspec.Struct, frozen=True):
     """What a settlement did: `applied` is False for one that had been made before, and changed nothing.
 
     `before` holds what each charge's counter had spent until then, `standings` their state afterwards; both are empty
-    where it was not applied.
+    where it was not applied. Of several that are made at once, the last that charges a counter may tell it for all.
     """
 
     applied: bool
@@ -117,6 +117,9 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish what was handed in, and let go of everything."""
+
+    def take(self, reservation: Reservation) -> Granted | None:
+        """Take all holds at once where this process can by itself; None: `reserve` has to ask. Durable as that."""
 
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none; durable when it returns. The same id again returns Granted and takes nothing."""

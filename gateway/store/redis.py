@@ -80,6 +80,9 @@ class RedisStore:
         if self._state is not None:
             await self._state.close()
 
+    def take(self, reservation: Reservation) -> Granted | None:
+        """Leave it to `reserve`: what a replica that is gone had set aside, nobody would know."""
+
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
         return reserved(reservation, await self._line.operate(reservation.team, reserving(reservation)))

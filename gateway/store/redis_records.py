@@ -28,15 +28,14 @@ class Operation:
 def reserving(reservation: Reservation) -> Operation:
     """Return the operation that makes the reservation."""
     entry = reservation.entry
-    holds = _encode([(hold.counter, hold.amount, hold.limit, hold.lapsed, hold.until) for hold in reservation.holds])
+    holds = _encode(reservation.holds)
     head = (0, reservation.id, hour_of(entry.time), entry.time, reservation.expires)
     return Operation(head, len(holds).to_bytes(_SIZE, "big") + holds + _encode(entry))
 
 
 def settling(settlement: Settlement) -> Operation:
     """Return the operation that makes the settlement."""
-    charges = [(charge.counter, charge.amount, charge.until) for charge in settlement.charges]
-    head = (1, settlement.id, hour_of(settlement.entry.time), charges)
+    head = (1, settlement.id, hour_of(settlement.entry.time), settlement.charges)
     return Operation(head, _encode(settlement.entry))
 
 

@@ -71,6 +71,11 @@ class SqliteStore:
         if self._open is not None:
             await self._open.close()
 
+    def take(self, reservation: Reservation) -> Granted | None:
+        """Take all holds of what this worker has leased, if they fit."""
+        allowance = self._open.allowance if self._open is not None else None
+        return None if allowance is None else allowance.take(reservation)
+
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
         if (allowance := self._opened.allowance) is not None:

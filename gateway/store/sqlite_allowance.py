@@ -63,12 +63,31 @@ class Allowance:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    def take(self, reservation: Reservation) -> Granted | None:
+        """Take all holds of what is leased, if they fit."""
+        holder, key = self._holder, (reservation.team, reservation.id)
+        if reservation.expires > holder.until or key in self._known or holder.journal is None:
+            return None
+        taken: list[tuple[Hold, Lease]] = []
+        for hold in reservation.holds:
+            lease = holder.leases.get((reservation.team, hold.counter))
+            if lease is None or not lease.take(hold):
+                return self._untaken(taken)
+            taken.append((hold, lease))
+        try:
+            holder.journal.add(reservation)
+        except OSError:
+            return self._untaken(taken)
+        holder.open[key] = reservation
+        _put(self._known, key, None)
+        return Granted(tuple([Standing(hold.counter, lease.spent, lease.reserved) for hold, lease in taken]))
+
     async def reserve(self, reservation: Reservation) -> Granted | Refused:
         """Take all holds, or none."""
         if self.is_here((reservation.team, reservation.id)):
             standings = await self._writer.do(lambda batch: batch.standings(reservation))
             return Granted(self.seen(reservation.team, standings))
-        granted = self._take(reservation)
+        granted = self.take(reservation)
         if granted is not None:
             return granted
         borrowed = await self._borrow(reservation)
@@ -138,24 +157,6 @@ class Allowance:
         elif holder.leases or holder.under_way:
             with suppress(StoreUnavailableError):
                 await asyncio.shield(self._leave())
-
-    def _take(self, reservation: Reservation) -> Granted | None:
-        holder, key = self._holder, (reservation.team, reservation.id)
-        if reservation.expires > holder.until or key in self._known or holder.journal is None:
-            return None
-        taken: list[tuple[Hold, Lease]] = []
-        for hold in reservation.holds:
-            lease = holder.leases.get((reservation.team, hold.counter))
-            if lease is None or not lease.take(hold):
-                return self._untaken(taken)
-            taken.append((hold, lease))
-        try:
-            holder.journal.add(reservation)
-        except OSError:
-            return self._untaken(taken)
-        holder.open[key] = reservation
-        _put(self._known, key, None)
-        return Granted(tuple(Standing(hold.counter, lease.spent, lease.reserved) for hold, lease in taken))
 
     @staticmethod
     def _untaken(taken: Iterable[tuple[Hold, Lease]]) -> None:
@@ -230,16 +231,16 @@ class Allowance:
                 holder.end(reservation, settlement, settled, stripped)
             else:
                 _put(self._known, key, None)
+        self._shorten(holder)
 
     def _seen(self, settled: tuple[Settled, ...], settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
-        """Return the same without what is free here; of a team's only the last says how things stand now."""
+        """Return the same without what is free here."""
         if not self._holder.leases:
             return settled
-        last = {settlement.team: place for place, settlement in enumerate(settlements)}
-        seen = list(settled)
-        for team, place in last.items():
-            seen[place] = Settled(seen[place].applied, seen[place].before, self.seen(team, seen[place].standings))
-        return tuple(seen)
+        return tuple(
+            Settled(one.applied, one.before, self.seen(settlement.team, one.standings)) if one.standings else one
+            for one, settlement in zip(settled, settlements, strict=True)
+        )
 
     def _noticed(self, holder: Holder, notice: Notice) -> bool:
         """Do what the file has let the worker know; False where its leases are gone."""
@@ -310,10 +311,9 @@ class Allowance:
     def _shorten(self, holder: Holder) -> None:
         """Rid the journal of what is settled, before it is large or the ledger has forgotten that it was."""
         journal, now = holder.journal, self._clock()
-        if journal and journal.size and (journal.is_full or now - holder.rewritten > _OLDEST_JOURNAL_S):
+        if journal and not journal.is_empty and (journal.is_full or now - holder.turned > _OLDEST_JOURNAL_S):
             with suppress(OSError):
-                journal.rewrite(holder.open.values(), holder.ended.values())
-                holder.rewritten = now
+                holder.turn(journal, now)
 
     def _is_free(self, key: Key) -> bool:
         lease = self._holder.leases.get(key)
@@ -322,7 +322,7 @@ class Allowance:
     def _has_journal(self, holder: Holder) -> bool:
         if holder.journal is None:
             with suppress(OSError):
-                holder.journal, holder.rewritten = Journal(self._journals / holder.name), self._clock()
+                holder.journal, holder.turned = Journal(self._journals / holder.name), self._clock()
         return holder.journal is not None
 
     def _is_busy(self, team: str) -> bool:

@@ -27,6 +27,7 @@ from gateway.store.sqlite_leases import Ask, Borrowed, Notice, OwnLeases, Repaid
 from gateway.store.sqlite_ledger import FIELDS, pack, unpack
 from gateway.store.sqlite_memory import Held, Key, Memory
 from gateway.store.sqlite_rows import delete, insert, present
+from gateway.store.sqlite_sums import Sums
 
 STEP = 500  # rows that one operation expires or forgets, so that none holds the lock for long
 
@@ -153,10 +154,21 @@ class Batch:
         until: float,
     ) -> Repaid:
         """Settle requests, of which some were set aside of the worker's leases: these shrink by what was spent."""
-        own = self._leases_of(worker)
-        settled = tuple(self._repaid(own, settlement, of, stripped) for settlement, of in finished)
+        own, settled, sums = self._leases_of(worker), list[Settled](), Sums()
+        for place, (settlement, of) in enumerate(finished):
+            key = (settlement.team, settlement.id)
+            known = key in self._entries or (key not in self._new and self._knows(key))
+            if of is None or own.known is None or known:
+                self._charge(own, sums, settled)
+                settled.append(self.settle(settlement))
+            else:
+                sums.add(place, settlement, of, stripped)
+                self._new.add(key)
+                self._entries[key] = (*msgspec.structs.astuple(settlement.entry), None)
+                settled.append(_ENDED)
+        self._charge(own, sums, settled)
         own.renew(until)
-        return Repaid(settled, own.notice)
+        return Repaid(tuple(settled), own.notice)
 
     def give_back(
         self, worker: str, amounts: Sequence[tuple[Key, int]], stripped: frozenset[Key], until: float
@@ -361,21 +373,17 @@ class Batch:
             counter.reserved -= amount
             counter.changed = True
 
-    def _repaid(
-        self, own: OwnLeases, settlement: Settlement, of: Reservation | None, stripped: frozenset[Key]
-    ) -> Settled:
-        """Settle a request that has no row of its own: the lease shrinks by what was spent, and by all that it held
-        where others want it back.
-        """
-        team, key = settlement.team, (settlement.team, settlement.id)
-        known = key in self._entries or (key not in self._new and self._knows(key))
-        if of is None or own.known is None or known:
-            return self.settle(settlement)
-        spent = {charge.counter: charge.amount for charge in settlement.charges}
-        for hold in of.holds:
-            place = (team, hold.counter)
-            self._release(
-                own, place, hold.amount if place in stripped else min(hold.amount, spent.get(hold.counter, 0))
-            )
-        self._new.add(key)
-        return self.settle(settlement)
+    def _charge(self, own: OwnLeases, sums: Sums, settled: list[Settled]) -> None:
+        """Charge the sums, shrink the leases by what was spent, and let the last settlement of each counter tell."""
+        told: dict[int, list[tuple[int, Standing]]] = {}
+        for (team, name), sum_ in sums.take():
+            counter = self._counter(team, name)
+            before = counter.spent
+            if sum_.last is not None:
+                counter.charge(sum_.spent, sum_.until)
+            self._release(own, (team, name), sum_.freed)
+            if sum_.last is not None:
+                told.setdefault(sum_.last, []).append((before, Standing(name, counter.spent, counter.reserved)))
+        for place, found in told.items():
+            before_each, standings = zip(*found, strict=True)
+            settled[place] = Settled(True, before_each, standings)

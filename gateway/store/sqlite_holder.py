@@ -56,7 +56,8 @@ class Holder:
     open: dict[Key, Reservation] = field(default_factory=dict)  # set aside here, and not settled yet
     ended: dict[Key, Settlement] = field(default_factory=dict)  # of those, what waits to be settled
     journal: Journal | None = None
-    rewritten: float = 0.0
+    turned: float = 0.0  # when the journal was
+    older: tuple[Key, ...] = ()  # what was open then
     asking: set[str] = field(default_factory=set)  # teams
     under_way: int = 0  # operations that the file has not answered yet
 
@@ -64,6 +65,12 @@ class Holder:
     def stripped(self) -> frozenset[Key]:
         """The counters of which whatever comes free is others'."""
         return frozenset(key for key, lease in self.leases.items() if lease.stripped)
+
+    def turn(self, journal: Journal, now: float) -> None:
+        """Turn the journal over; raises OSError as that does."""
+        kept = [key for key in self.older if key in self.open]
+        journal.turn([self.open[key] for key in kept], [self.ended[key] for key in kept if key in self.ended])
+        self.turned, self.older = now, tuple(self.open)
 
     def take_free(self, key: Key) -> int:
         """Return what is free of the counter, which is so no more."""

@@ -1,7 +1,9 @@
 """What a worker has set aside of its leases, and how that ended, in a file of its own that outlives it.
 
-A record is in the file, for any process to read, before the request it is about is forwarded. Each has its length and
-checksum before it, so that what a power cut left half written is seen to be.
+A record is in the file, for any process to read, before the request it is about is forwarded. The file has two halves
+that are written in turns, over what is no more needed: fresh pages would cost ten times what is written to them. How
+many turns there were stands at the file's beginning. Each record has its length before it, and a checksum of it and of
+its turn, so that what was left half written, or is of an earlier turn, is seen to be.
 """
 
 import contextlib
@@ -16,17 +18,22 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import astuple
 
-from gateway.store.contract import Charge, Reservation, Settlement
+from gateway.store.contract import Charge, Hold, Reservation, Settlement
 from gateway.store.entries import Entry
+from gateway.store.sqlite_counters import held_by
 from gateway.store.sqlite_ledger import unpack
 from gateway.store.sqlite_memory import Held, Key
 
-_ROOM = 4 << 20  # bytes: some 10,000 records
+_HALF = 2 << 20  # bytes: some 5,000 records
+_START = mmap.PAGESIZE  # of the first half
+_TURN = struct.Struct("<Q")
 _HEAD = struct.Struct("<IIB")  # length, checksum, kind
+_ROOM = _START + 2 * _HALF
+_CHECKED = 0xFFFFFFFF
 _RESERVED, _SETTLED = 0, 1
 _ENCODE = msgspec.msgpack.Encoder().encode
-_RESERVATION = msgspec.msgpack.Decoder(tuple[str, str, Held, msgspec.Raw]).decode
-_SETTLEMENT = msgspec.msgpack.Decoder(tuple[str, str, tuple[tuple[str, int, float | None], ...], msgspec.Raw]).decode
+_RESERVATION = msgspec.msgpack.Decoder(tuple[str, str, tuple[Hold, ...], msgspec.Raw]).decode
+_SETTLEMENT = msgspec.msgpack.Decoder(tuple[str, str, tuple[Charge, ...], msgspec.Raw]).decode
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -47,44 +54,56 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         self._path = path
-        self._pages = _pages(path, os.O_EXCL)
-        self.size = 0
+        self._pages = _pages(path)
+        self._turn = 0
+        self.size = 0  # of what is written in this turn
+        self._older = 0  # and in the turn before
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time for `rewrite`."""
-        return self.size > _ROOM // 2
+        """Whether it is time to turn."""
+        return self.size > _HALF // 2
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self.size and not self._older
 
     def add(self, reservation: Reservation) -> None:
         """Append a reservation."""
-        self._append(_reserved(reservation))
+        self._append(_RESERVED, _reserved(reservation))
 
     def settle(self, settlement: Settlement) -> None:
         """Append how a request that was reserved ended."""
-        self._append(_settled(settlement))
+        self._append(_SETTLED, _settled(settlement))
 
-    def _append(self, record: bytes) -> None:
-        end = self.size + len(record)
-        if end > _ROOM:
-            raise OSError(errno.ENOSPC, "the journal is full")
-        self._pages[self.size : end] = record
-        self.size = end
-
-    def rewrite(self, reservations: Iterable[Reservation], settlements: Iterable[Settlement]) -> None:
-        """Keep only these."""
-        records = b"".join((*map(_reserved, reservations), *map(_settled, settlements)))
-        if len(records) > _ROOM:
-            raise OSError(errno.ENOSPC, "the journal is full")
-        fresh = self._path.with_suffix(".new")
-        pages = _pages(fresh, os.O_TRUNC)
-        pages[: len(records)] = records
+    def turn(self, reservations: Iterable[Reservation], settlements: Iterable[Settlement]) -> None:
+        """Write from now on over the half before, of which these are still needed."""
+        before = self.size
         try:
-            fresh.rename(self._path)
+            for reservation in reservations:
+                self.add(reservation)
+            for settlement in settlements:
+                self.settle(settlement)
         except OSError:
-            pages.close()
+            self._take_back(before)
             raise
-        self._pages.close()
-        self._pages, self.size = pages, len(records)
+        self._turn, self._older, self.size = self._turn + 1, self.size, 0
+        _TURN.pack_into(self._pages, 0, self._turn)
+
+    def _append(self, kind: int, record: bytes) -> None:
+        length = len(record)
+        if self.size + _HEAD.size + length > _HALF:
+            raise OSError(errno.ENOSPC, "the journal is full")
+        head = _half(self._turn) + self.size
+        # The head last: without it there is no record.
+        self._pages[head + _HEAD.size : head + _HEAD.size + length] = record
+        _HEAD.pack_into(self._pages, head, length, zlib.crc32(record, self._turn & _CHECKED), kind)
+        self.size += _HEAD.size + length
+
+    def _take_back(self, size: int) -> None:
+        self.size = size
+        _HEAD.pack_into(self._pages, _half(self._turn) + size, 0, 0, 0)
 
     def remove(self) -> None:
         """Close the file and remove it."""
@@ -96,8 +115,8 @@ class Journal:
         self._pages.close()
 
 
-def _pages(path: Path, flag: int) -> mmap.mmap:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | flag, 0o600)
+def _pages(path: Path) -> mmap.mmap:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         _take_room(file)
         return mmap.mmap(file, _ROOM)
@@ -121,23 +140,36 @@ def read(path: Path) -> Iterator[Reserved | Settlement]:
         held = path.read_bytes()
     except OSError:
         return
+    if len(held) < _TURN.size:
+        return
+    (turn,) = _TURN.unpack_from(held)
+    for of in (turn - 1, turn):
+        yield from _records(held[_half(of) : _half(of) + _HALF], of & _CHECKED)
+
+
+def _records(held: bytes, turn: int) -> Iterator[Reserved | Settlement]:
     place = 0
     while len(held) >= place + _HEAD.size:
         length, sum_, kind = _HEAD.unpack_from(held, place)
         place += _HEAD.size
         record = held[place : place + length]
-        if not length or len(record) != length or zlib.crc32(record) != sum_:
+        if not length or len(record) != length or zlib.crc32(record, turn) != sum_:
             return
         place += length
         yield _unpacked(kind, record)
 
 
+def _half(turn: int) -> int:
+    """Return where the half that is written in this turn begins."""
+    return _START + (turn & 1) * _HALF
+
+
 def _unpacked(kind: int, record: bytes) -> Reserved | Settlement:
     if kind == _RESERVED:
-        team, id_, held, entry = _RESERVATION(record)
-        return Reserved((team, id_), held, unpack(entry))
+        team, id_, holds, entry = _RESERVATION(record)
+        return Reserved((team, id_), held_by(holds), unpack(entry))
     team, id_, charges, entry = _SETTLEMENT(record)
-    return Settlement(id_, team, tuple(Charge(*charge) for charge in charges), unpack(entry))
+    return Settlement(id_, team, charges, unpack(entry))
 
 
 def forget(path: Path) -> None:
@@ -147,14 +179,8 @@ def forget(path: Path) -> None:
 
 
 def _reserved(reservation: Reservation) -> bytes:
-    held = [(hold.counter, hold.amount, hold.lapsed, hold.until) for hold in reservation.holds]
-    return _framed(_RESERVED, _ENCODE((reservation.team, reservation.id, held, astuple(reservation.entry))))
+    return _ENCODE((reservation.team, reservation.id, reservation.holds, astuple(reservation.entry)))
 
 
 def _settled(settlement: Settlement) -> bytes:
-    charges = [astuple(charge) for charge in settlement.charges]
-    return _framed(_SETTLED, _ENCODE((settlement.team, settlement.id, charges, astuple(settlement.entry))))
-
-
-def _framed(kind: int, record: bytes) -> bytes:
-    return _HEAD.pack(len(record), zlib.crc32(record), kind) + record
+    return _ENCODE((settlement.team, settlement.id, settlement.charges, astuple(settlement.entry)))

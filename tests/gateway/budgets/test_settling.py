@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -175,13 +176,15 @@ async def test_charges_by_the_limits_units(tmp_path: Path) -> None:
     def charged(*amounts: int) -> list[Charge]:
         return [Charge(name, amount, until) for (name, until), amount in zip(counters, amounts, strict=True)]
 
-    assert list(charges(ticket, record(ticket, 40))) == charged(NANO // 25, 40, 1, 40)
-    assert list(charges(ticket, record(ticket, None))) == charged(0, 0, 1, 0)
-    estimated = record(ticket, 40, state=State.ESTIMATED)
-    assert list(charges(ticket, estimated)) == charged(NANO // 25, 40, 1, 40)
-    unpriced = record(ticket, 40, cost=Cost())
-    assert list(charges(ticket, unpriced)) == charged(0, 40, 1, 40)
-    assert list(charges(Ticket("r2", "acme"), record(ticket, 40))) == []
+    def made(tokens: int | None, **known: Any) -> list[Charge]:
+        return list(charges(ticket, entry_of(record(ticket, tokens, **known))))
+
+    assert made(40) == charged(NANO // 25, 40, 1, 40)
+    assert made(None) == charged(0, 0, 1, 0)
+    assert made(40, state=State.ESTIMATED) == charged(NANO // 25, 40, 1, 40)
+    assert made(40, cost=Cost()) == charged(0, 40, 1, 40)
+    assert made(40, state=State.FREE) == charged(NANO // 25, 0, 1, 0)
+    assert list(charges(Ticket("r2", "acme"), entry_of(record(ticket, 40)))) == []
 
 
 def test_an_entry_holds_what_the_record_knows() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.contract import Charge, Hold, Reservation, Settlement
-from gateway.store.sqlite_journal import Journal, Reserved, forget, read
+from gateway.store.sqlite_journal import _HALF, _START, Journal, Reserved, forget, read
 from tests.gateway.store.cases import NOW, TEAM, entry, hold, reservation, settlement
 
 ROOT = Path(__file__).parents[3]
@@ -67,14 +67,14 @@ def test_each_worker_has_its_own(journal: Journal, path: Path) -> None:
 
 @pytest.fixture
 def written(journal: Journal, path: Path) -> tuple[bytes, list[int]]:
-    """Return what three reservations and one end are in the file, and where each ends."""
+    """Return a file of three reservations and one end, and where in it each ends."""
     ends = []
     for number in range(3):
         journal.add(reservation(f"r{number}", *HOLDS, overhead_ms=0.1))  # whose last byte is not 0
-        ends.append(journal.size)
+        ends.append(_START + journal.size)
     journal.settle(settlement("r0", ("usd", 1), overhead_ms=0.1))
-    ends.append(journal.size)
-    return path.read_bytes()[: journal.size], ends
+    ends.append(_START + journal.size)
+    return path.read_bytes(), ends
 
 
 def test_wherever_it_is_torn_the_whole_records_before_are_read(
@@ -82,7 +82,7 @@ def test_wherever_it_is_torn_the_whole_records_before_are_read(
 ) -> None:
     content, ends = written
     torn, names = tmp_path / "torn", ["r0", "r1", "r2", "end of r0"]
-    for length in range(len(content) + 1):
+    for length in (0, 5, *range(_START, ends[-1] + 1)):
         whole = names[: sum(end <= length for end in ends)]
         for tail in (b"", bytes(64)):  # cut off, or its pages not written
             torn.write_bytes(content[:length] + tail)
@@ -93,7 +93,7 @@ def test_a_record_whose_checksum_is_wrong_is_the_end(written: tuple[bytes, list[
     content, ends = written
     damaged = tmp_path / "damaged"
     for place in range(ends[0] + 9, ends[1]):
-        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 : ends[-1]])
         assert ids(damaged) == ["r0"]
 
 
@@ -109,19 +109,33 @@ def test_where_there_is_no_file_there_is_nothing_to_read_or_remove(path: Path) -
     assert list(read(path.parent.parent)) == []  # a folder
 
 
-def test_rewriting_keeps_only_what_is_given(journal: Journal, path: Path) -> None:
-    made = [reservation(f"r{number}", *HOLDS) for number in range(50)]
-    for own in made:
+def test_a_turn_forgets_what_was_written_before_the_one_before(journal: Journal, path: Path) -> None:
+    made = [reservation(f"r{number}", *HOLDS) for number in range(9)]
+    for own in made[:5]:
         journal.add(own)
-    before = journal.size
-    journal.rewrite(made[:2], [settlement("r1", ("usd", 1))])
-    assert ids(path) == ["r0", "r1", "end of r1"]
-    assert 0 < journal.size < before / 10
-    journal.add(made[9])
-    assert ids(path) == ["r0", "r1", "end of r1", "r9"]
-    journal.rewrite([], [])
-    assert (ids(path), journal.size) == ([], 0)
+    journal.turn([], [])
+    journal.add(made[5])
+    assert ids(path) == ["r0", "r1", "r2", "r3", "r4", "r5"]
+    journal.turn([made[1], made[2]], [settlement("r2", ("usd", 1))])
+    journal.add(made[6])
+    assert ids(path) == ["r5", "r1", "r2", "end of r2", "r6"]
+    journal.turn([], [])
+    assert (ids(path), journal.is_empty) == (["r6"], False)
+    journal.turn([], [])
+    assert (ids(path), journal.is_empty) == ([], True)
     assert [file.name for file in path.parent.iterdir()] == ["one"]
+
+
+def test_what_is_written_over_is_not_read_again(journal: Journal, path: Path) -> None:
+    same = [reservation(f"r{number}", *HOLDS) for number in range(10)]  # each in as many bytes as the others
+    for turn in range(40):
+        for own in same[turn % 7 :]:
+            journal.add(own)
+        journal.turn([], [])
+        assert ids(path) == [own.id for own in same[turn % 7 :]]
+        journal.add(same[turn % 5])
+        assert ids(path)[-1] == f"r{turn % 5}"
+        journal.turn([], [])
 
 
 def _large(number: int) -> Reservation:
@@ -130,23 +144,23 @@ def _large(number: int) -> Reservation:
 
 def test_a_full_one_says_so_and_has_changed_nothing(journal: Journal, path: Path) -> None:
     number = 0
-    while journal.size + 100_200 < 4 << 20:
+    while journal.size + 100_200 < _HALF:
         journal.add(_large(number))
         number += 1
-        assert journal.is_full == (journal.size > 2 << 20)
+        assert journal.is_full == (journal.size > _HALF // 2)
     with pytest.raises(OSError, match="full"):
         journal.add(_large(number))
     size, whole = journal.size, [f"r{place}" for place in range(number)]
-    assert number > 30
+    assert number > 15
     assert ids(path) == whole
     with pytest.raises(OSError, match="full"):
         journal.settle(settlement("r0", error="x" * 200_000))
     with pytest.raises(OSError, match="full"):
-        journal.rewrite(map(_large, range(number + 9)), [])
+        journal.turn([reservation("small"), _large(0)], [])
     assert (journal.size, ids(path)) == (size, whole)
-    journal.rewrite([_large(1)], [])
+    journal.turn([reservation("small")], [])
     journal.add(_large(2))
-    assert (ids(path), journal.is_full) == (["r1", "r2"], False)
+    assert (ids(path), journal.is_full) == ([*whole, "small", "r2"], False)
 
 
 @pytest.fixture
@@ -166,17 +180,15 @@ def test_where_the_disk_has_no_room_it_is_not_made(path: Path, _no_room: None) -
     assert list(path.parent.iterdir()) == []  # nor does what is left of it stand in the way of the next try
 
 
-def test_where_the_disk_has_no_room_it_is_not_rewritten(
+def test_a_disk_without_room_is_no_matter_once_it_is_made(
     journal: Journal, path: Path, request: pytest.FixtureRequest
 ) -> None:
-    journal.add(reservation("r1"))
-    journal.add(reservation("r2"))
     request.getfixturevalue("_no_room")
-    with pytest.raises(OSError):
-        journal.rewrite([reservation("r2")], [])
-    journal.add(reservation("r3"))
-    assert ids(path) == ["r1", "r2", "r3"]
-    assert list(path.parent.iterdir()) == [path]
+    for number in range(20):
+        journal.add(_large(number))
+    journal.turn([], [])
+    journal.add(reservation("r20"))
+    assert ids(path) == [f"r{number}" for number in range(21)]
 
 
 def test_what_is_removed_is_gone(path: Path) -> None:
