@@ -31,7 +31,7 @@ test: $(READY)  ## the gate: format, lint, types, import contracts, tests
 	$(BIN)/ruff check --quiet $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(READY)  ## the gate's tests and the slow ones
 	$(BIN)/pytest

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.budgets.admission import Admission, Ticket
-from gateway.budgets.limits import Limit, Unit
+from gateway.budgets.limits import Unit
 from gateway.budgets.standing import Reached, Standings, reached
 from gateway.pricing import nano_of
 from gateway.record import RequestRecord

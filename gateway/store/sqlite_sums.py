@@ -9,7 +9,7 @@ from gateway.store.sqlite_memory import Key
 
 @dataclass(slots=True)
 class Sum:
-    """What is spent of a counter, by how much its lease shrinks, and the place of the last settlement that charges it."""
+    """What is spent of a counter, by how much its lease shrinks, and the place of the last settlement that says so."""
 
     spent: int = 0
     freed: int = 0

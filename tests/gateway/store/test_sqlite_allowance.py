@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store import sqlite_allowance, sqlite_journal
-from gateway.store.contract import Granted, Refused, StoreUnavailableError
+from gateway.store.contract import Granted, Refused, Standing, StoreUnavailableError
 from gateway.store.sqlite import SqliteStore
 from gateway.store.sqlite_allowance import SLACK_S, _put
 from gateway.store.sqlite_journal import Journal
@@ -251,6 +251,20 @@ async def test_all_holds_are_taken_or_none(store: SqliteStore, path: Path) -> No
     one, two = (hold("usd", 10, WIDE), hold("requests", 9999, 10_000))
     assert isinstance(await store.reserve(reservation("r3", one, two)), Refused)
     assert (await state(store), await state(store, "requests")) == ((0, 30), (0, 3))
+
+
+async def test_of_several_that_are_settled_together_the_last_of_a_counter_tells_for_all(
+    store: SqliteStore, path: Path
+) -> None:
+    holds = {"r0": "ab", "r1": "ab", "r2": "ab", "r3": "a", "r4": "b", "r5": ""}
+    for id_, names in holds.items():
+        await store.reserve(reservation(id_, *(hold(name, 10, WIDE) for name in names)))
+    assert {"r2", "r3", "r4"} <= set(journalled(path))
+    several = ("r2", "r3", "r4", "r5")
+    made = await store.settle_all([settlement(id_, *((name, 3) for name in holds[id_])) for id_ in several])
+    assert [one.applied for one in made] == [True] * 4
+    assert [one.before for one in made] == [(), (0,), (0,), ()]
+    assert [one.standings for one in made] == [(), (Standing("a", 6, 20),), (Standing("b", 6, 20),), ()]
 
 
 @pytest.mark.parametrize("is_full", [False, True])
