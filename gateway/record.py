@@ -11,7 +11,7 @@ from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
 
 
-class Stages(msgspec.Struct, frozen=True):
+class Stages(msgspec.Struct, frozen=True, gc=False):
     """Milliseconds spent in each stage of one request.
 
     `windowing` holds its own stages by name; `first_byte` runs from the request's arrival to the first byte of the
@@ -27,7 +27,7 @@ class Stages(msgspec.Struct, frozen=True):
     windowing: tuple[tuple[str, float], ...] = ()
 
 
-class RequestRecord(msgspec.Struct, frozen=True):
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """Everything that is known of one request once it is over.
 
     Of a prompt's text only `outcome`, of which receipts tell the sizes, and `forwarded_body` where prompts are logged.

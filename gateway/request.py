@@ -36,7 +36,7 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head)
 
 
-class OutputAsked(msgspec.Struct, frozen=True):
+class OutputAsked(msgspec.Struct, frozen=True, gc=False):
     """The most tokens that the caller allows for one answer, by each of the names that routes have for it."""
 
     max_completion_tokens: int | None = None
@@ -48,7 +48,7 @@ _NOT_ASKED = (None, None, None)
 NO_OUTPUT = OutputAsked()
 
 
-class ApiRequest(msgspec.Struct, frozen=True):
+class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
 
     `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body

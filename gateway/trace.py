@@ -27,7 +27,7 @@ from gateway.usage import Cost, Usage
 from gateway.windowing.types import Decision, Reason, WindowOutcome
 
 
-class Windowed(msgspec.Struct, frozen=True):
+class Windowed(msgspec.Struct, frozen=True, gc=False):
     """What windowing came to for one request, and the terms of its saving where a window was made."""
 
     decision: Decision

@@ -10,7 +10,7 @@ _HUGE = 10**12
 _CHARACTERS_A_TOKEN = 4
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one reply in the upstream's own count.
 
     `cached` (read from a prompt cache) and `cache_written` (written to one) are part of prompt; reasoning is part of
@@ -24,14 +24,14 @@ class Usage(msgspec.Struct, frozen=True):
     cache_written: int = 0
 
 
-class Relayed(msgspec.Struct, frozen=True):
+class Relayed(msgspec.Struct, frozen=True, gc=False):
     """How much of a streamed answer has passed: the events that carried some of it, and its characters."""
 
     events: int = 0
     characters: int = 0
 
 
-class Cost(msgspec.Struct, frozen=True):
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """What one reply cost, in USD, and what windowing saved: net of lost cache discounts and the gateway's own cost.
 
     Each is None where it is not known: an unknown price is never 0.

@@ -23,7 +23,7 @@ from gateway.teams.keys import Caller
 _MOST_KNOWN = 4096  # spenders whose limits are remembered
 
 
-class Application(msgspec.Struct, frozen=True):
+class Application(msgspec.Struct, frozen=True, gc=False):
     """A request that is about to be forwarded; `entry` is its place in the ledger, should its process die."""
 
     id: str
@@ -34,7 +34,7 @@ class Application(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """A request that was let through, with the state of its limits as it was then.
 
     `local`: the store was away, and nothing is reserved there.

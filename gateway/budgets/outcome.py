@@ -16,7 +16,7 @@ from gateway.usage import Usage, estimated
 _BYTES_A_TOKEN = 4
 
 
-class Sent(msgspec.Struct, frozen=True):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
 
     `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were; `lost`
@@ -31,7 +31,7 @@ class Sent(msgspec.Struct, frozen=True):
     lost: int = 0
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The usage that a request is billed for, and how it is known."""
 
     usage: Usage | None

@@ -38,7 +38,7 @@ _HUGE = 10**12  # more tokens than any answer has, and no more than a store's nu
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
-class WorstCase(msgspec.Struct, frozen=True):
+class WorstCase(msgspec.Struct, frozen=True, gc=False):
     """The most tokens of prompt and completion."""
 
     prompt: int

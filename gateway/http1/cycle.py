@@ -126,6 +126,8 @@ class Cycle:
         finally:
             if not self._complete:
                 self._break_off()
+            # It leads back here, and what is a circle waits for the garbage collector with all that hangs on it.
+            self._scope = {}
 
     def _break_off(self) -> None:
         """Have the connection end in the middle of the reply, by which the client knows that it is not whole."""

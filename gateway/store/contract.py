@@ -21,7 +21,7 @@ class StoreUnavailableError(Exception):
     """The store does not answer, or not in time; whether a call took effect is not known."""
 
 
-class Hold(msgspec.Struct, frozen=True, array_like=True):
+class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An amount to set aside of one counter, whose spent + reserved must not exceed `limit`.
 
     `lapsed` is what is charged when the reservation expires with nobody to settle it. The counter is forgotten some
@@ -35,7 +35,7 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
     until: float | None
 
 
-class Reservation(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True, gc=False):
     """Holds to take all at once or not at all; `entry` goes into the ledger, unsettled, when it expires.
 
     Counters' names are unique within a team. `expires` is in seconds since the epoch.
@@ -48,7 +48,7 @@ class Reservation(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """The state of one counter."""
 
     counter: str
@@ -56,20 +56,20 @@ class Standing(msgspec.Struct, frozen=True):
     reserved: int
 
 
-class Granted(msgspec.Struct, frozen=True):
+class Granted(msgspec.Struct, frozen=True, gc=False):
     """All holds were taken; standings after that, in the order of the holds."""
 
     standings: tuple[Standing, ...]
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """Nothing was taken, since the hold at place `hold` (the first such) does not fit; standings as they are."""
 
     hold: int
     standings: tuple[Standing, ...]
 
 
-class Charge(msgspec.Struct, frozen=True, array_like=True):
+class Charge(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An amount to add to what a counter has spent."""
 
     counter: str
@@ -77,7 +77,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     until: float | None
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """The end of one request: all that its reservation holds is freed, the charges are made, the entry is written.
 
     Without a reservation of that id (none was needed, or the store was away) charges and entry are made all the same.
@@ -90,7 +90,7 @@ class Settlement(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What a settlement did: `applied` is False for one that had been made before, and changed nothing.
 
     `before` holds what each charge's counter had spent until then, `standings` their state afterwards; both are empty

@@ -16,7 +16,7 @@ class State(StrEnum):
     FREE = "free"  # nothing was spent: refused, or failed before the upstream worked
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the ledger holds of one request.
 
     `time` is its arrival in seconds since the epoch, money is in nano-USD, times in milliseconds; `input` counts all

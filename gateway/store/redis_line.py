@@ -5,10 +5,12 @@ What is handed in during one turn of the event loop, or while a round trip is un
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -40,7 +42,7 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None
-        self._waiting: list[Batch] = []
+        self._waiting: deque[tuple[Batch, _Later]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._told: set[str] = set()  # teams that the server behind this connection knows of
         self._open = True
@@ -78,13 +80,12 @@ class Line:
 
     def _batch(self) -> Batch:
         """Return the batch that takes what is handed in now."""
-        if not self._waiting or self._waiting[-1].size >= _LARGEST:
+        if not self._waiting or self._waiting[-1][0].size >= _LARGEST:
             batch = Batch(self._keys, self._loop)
-            self._waiting.append(batch)
-            _after(self._loop, self._timeout_s, lambda: batch.failed(self._late))
+            self._waiting.append((batch, _Later(self._loop, self._timeout_s, lambda: batch.failed(self._late))))
         if self._pump is None:
             self._pump = self._loop.create_task(self._run())
-        return self._waiting[-1]
+        return self._waiting[-1][0]
 
     @property
     def _late(self) -> str:
@@ -92,11 +93,12 @@ class Line:
 
     async def _run(self) -> None:
         while self._waiting:
-            batch = self._waiting.pop(0)
+            batch, deadline = self._waiting.popleft()
             try:
                 await self._exchange(batch)
             except Exception as error:  # noqa: BLE001 - whatever the client library raises, callers are told the same
                 await self._lost(batch, f"Redis: {type(error).__name__}: {error}")
+            deadline.cancel()
         self._pump = None
 
     async def _exchange(self, batch: Batch) -> None:
@@ -123,15 +125,12 @@ class Line:
         await self._hang_up()
 
     async def _in_time(self, work: Coroutine[None, None, T]) -> T:
-        task = self._loop.create_task(work)
-        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
-        if not done:
-            done, _ = await asyncio.wait({task}, timeout=_GRACE_S)
-        if not done:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            raise TimeoutError
-        return task.result()
+        async with asyncio.timeout(None) as limit:
+            deadline = _Later(self._loop, self._timeout_s, lambda: limit.reschedule(self._loop.time()))
+            try:
+                return await work
+            finally:
+                deadline.cancel()
 
     async def _converse(self, batch: Batch) -> list[Reply]:
         """Send the batch and return its replies; all of it once more where the connection turns out to be dead."""
@@ -208,7 +207,8 @@ def pool_of(url: str) -> ConnectionPool:
 
 
 async def _replies(connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub: one value
+    await connection.send_packed_command(packed, check_health=False)
     replies: list[Reply] = []
     for _ in commands:
         try:
@@ -225,12 +225,20 @@ def _away(reply: Reply) -> bool:
     return isinstance(reply, Exception)
 
 
-def _after(loop: asyncio.AbstractEventLoop, delay_s: float, work: Callable[[], None]) -> None:
-    """Call it after the delay, and later where the event loop itself was busy then."""
-    due = loop.time() + delay_s
+class _Later:
+    """Calls it after the delay, and later where the event loop itself was busy then; unless cancelled before."""
 
-    def look() -> None:
-        late = loop.time() - due
-        loop.call_later(min(max(_GRACE_S, late), delay_s), work)
+    def __init__(self, loop: asyncio.AbstractEventLoop, delay_s: float, work: Callable[[], object]) -> None:
+        self._loop = loop
+        self._delay_s = delay_s
+        self._work = work
+        self._due = loop.time() + delay_s
+        self._timer = loop.call_at(self._due, self._look)
 
-    loop.call_at(due, look)
+    def cancel(self) -> None:
+        """Do not call it any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        late = self._loop.time() - self._due
+        self._timer = self._loop.call_later(min(max(_GRACE_S, late), self._delay_s), self._work)

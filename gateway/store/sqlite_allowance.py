@@ -39,7 +39,7 @@ _COOL_S = 2.0  # for which nothing is leased of what others wanted back
 _PAUSES_S = (0.03, 0.07, 0.15, 0.25, 0.25)  # before a refusal, for others to give back what they have leased
 _FRUITLESS_S = 10.0  # for which nobody waits again, where that was in vain: they may be dead
 _OLDEST_JOURNAL_S = 60.0
-_MOST = 20_000  # of what is remembered for a while
+_MOST = 2048  # of what is remembered for a while
 
 K = TypeVar("K")
 V = TypeVar("V")
