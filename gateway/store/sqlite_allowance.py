@@ -115,12 +115,17 @@ class Allowance:
     async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """Settle requests, wherever they were reserved."""
         holder = self._holder
-        finished = tuple((own, holder.open.get((own.team, own.id))) for own in settlements)
+        finished = tuple([(own, holder.begin_to_end(own)) for own in settlements])
         stripped, until = holder.stripped, self._renewed(finished)
-        future = self._writer.submit(
-            lambda batch: batch.repay(holder.name, finished, stripped, until),
-            [(own.team, own.id) for own in settlements],
-        )
+        # What was set aside here, and nobody has tried to settle yet, is not in the file.
+        doubtful = frozenset(_key(own) for own, of in finished if of is None or _key(own) in holder.doubtful)
+        try:
+            future = self._writer.submit(
+                lambda batch: batch.repay(holder.name, finished, stripped, until, doubtful), tuple(doubtful)
+            )
+        except StoreUnavailableError:
+            _not_ended(holder, finished)
+            raise
         holder.under_way += 1
         future.add_done_callback(partial(self._repaid, holder, finished, stripped, until))
         return self._seen((await asyncio.shield(future)).settled, settlements)
@@ -219,18 +224,17 @@ class Allowance:
     ) -> None:
         holder.under_way -= 1
         if future.cancelled() or future.exception() is not None:
+            _not_ended(holder, finished)
             return
         repaid = future.result()
         if not self._noticed(holder, repaid.notice):
             return
         holder.until = max(holder.until, until)
         for (settlement, reservation), settled in zip(finished, repaid.settled, strict=True):
-            key = (settlement.team, settlement.id)
-            holder.ended.pop(key, None)
-            if reservation is not None and holder.open.pop(key, None) is not None:
+            if reservation is not None:
                 holder.end(reservation, settlement, settled, stripped)
             else:
-                _put(self._known, key, None)
+                _put(self._known, _key(settlement), None)
         self._shorten(holder)
 
     def _seen(self, settled: tuple[Settled, ...], settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
@@ -344,6 +348,16 @@ class Allowance:
 def _left(holder: Holder, future: "asyncio.Future[None]") -> None:
     if not future.cancelled() and future.exception() is None and holder.journal is not None:
         holder.journal.remove()
+
+
+def _key(settlement: Settlement) -> Key:
+    return settlement.team, settlement.id
+
+
+def _not_ended(holder: Holder, finished: _Finished) -> None:
+    for settlement, reservation in finished:
+        if reservation is not None:
+            holder.did_not_end(_key(settlement))
 
 
 def _put(into: OrderedDict[K, V], key: K, value: V) -> None:

@@ -5,7 +5,7 @@ dictionary, changed there, and written together, as are reservations and entries
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -152,12 +152,16 @@ class Batch:
         finished: Sequence[tuple[Settlement, Reservation | None]],
         stripped: frozenset[Key],
         until: float,
+        doubtful: Set[Key],
     ) -> Repaid:
-        """Settle requests, of which some were set aside of the worker's leases: these shrink by what was spent."""
+        """Settle requests, of which some were set aside of the worker's leases: these shrink by what was spent.
+
+        As long as it has its leases, nobody but the worker itself can have settled those; what it may have is doubtful.
+        """
         own, settled, sums = self._leases_of(worker), list[Settled](), Sums()
         for place, (settlement, of) in enumerate(finished):
             key = (settlement.team, settlement.id)
-            known = key in self._entries or (key not in self._new and self._knows(key))
+            known = key in self._entries or (key in doubtful and key not in self._new and self._knows(key))
             if of is None or own.known is None or known:
                 self._charge(own, sums, settled)
                 settled.append(self.settle(settlement))

@@ -55,6 +55,8 @@ class Holder:
     leases: dict[Key, Lease] = field(default_factory=dict)
     open: dict[Key, Reservation] = field(default_factory=dict)  # set aside here, and not settled yet
     ended: dict[Key, Settlement] = field(default_factory=dict)  # of those, what waits to be settled
+    ending: set[Key] = field(default_factory=set)  # of those, what is on its way to the file
+    doubtful: set[Key] = field(default_factory=set)  # of those, what the file may have taken without saying so
     journal: Journal | None = None
     turned: float = 0.0  # when the journal was
     older: tuple[Key, ...] = ()  # what was open then
@@ -65,6 +67,20 @@ class Holder:
     def stripped(self) -> frozenset[Key]:
         """The counters of which whatever comes free is others'."""
         return frozenset(key for key, lease in self.leases.items() if lease.stripped)
+
+    def begin_to_end(self, settlement: Settlement) -> Reservation | None:
+        """Return the reservation that is about to be settled; None where there is none here, or it is already."""
+        key = (settlement.team, settlement.id)
+        reservation = self.open.get(key)
+        if reservation is None or key in self.ending:
+            return None
+        self.ending.add(key)
+        return reservation
+
+    def did_not_end(self, key: Key) -> None:
+        """Note that the file did not answer."""
+        self.ending.discard(key)
+        self.doubtful.add(key)
 
     def turn(self, journal: Journal, now: float) -> None:
         """Turn the journal over; raises OSError as that does."""
@@ -85,13 +101,21 @@ class Holder:
         if amount:
             self.leases.setdefault(key, Lease()).free += amount
 
+    def _forget(self, key: Key) -> None:
+        for known in (self.ending, self.doubtful):
+            known.discard(key)
+        self.ended.pop(key, None)
+        self.open.pop(key, None)
+
     def end(self, reservation: Reservation, settlement: Settlement, settled: Settled, stripped: frozenset[Key]) -> None:
-        """Free what the request held but for what it spent, as the file has done."""
-        spent = {charge.counter: charge.amount for charge in settlement.charges} if settled.applied else {}
+        """Forget the request, and free what it held but for what it spent, as the file has done."""
+        made = settled.applied or (reservation.team, reservation.id) in self.doubtful  # now, or when it did not say so
+        self._forget((reservation.team, reservation.id))
+        spent = {charge.counter: charge.amount for charge in settlement.charges} if made else {}
         for hold in reservation.holds:
             key = (reservation.team, hold.counter)
             if (lease := self.leases.get(key)) is not None:
-                kept = key not in stripped or not settled.applied
+                kept = key not in stripped or not made
                 lease.put_back(hold.amount, hold.amount - min(hold.amount, spent.get(hold.counter, 0)) if kept else 0)
         for standing in settled.standings:
             if (lease := self.leases.get((reservation.team, standing.counter))) is not None:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.store.contract import Granted, Refused, Settled
 from gateway.store.sqlite_memory import Key, Leased
+from gateway.store.sqlite_rows import insert
 
 # Made where they are not there: a file of a release that had no leases gets them.
 TABLES = """
@@ -132,8 +133,7 @@ class OwnLeases:
         known = self.known
         if self.until is not None:
             self.db.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (self.worker, self.until))
-        for key, amount in self._changed.items():
-            self._write(key, amount)
+        self._write()
         for key in self._stripped:
             self.db.execute(f"{_MARK} AND worker = ?", (Wanted.STRIPPED, *key, self.worker))
         amounts = {key: amount for key, amount in {**known.amounts, **self._changed}.items() if amount}
@@ -143,18 +143,17 @@ class OwnLeases:
         self._changed.clear()
         self._stripped.clear()
 
-    def _write(self, key: Key, amount: int) -> None:
-        if amount == 0:
+    def _write(self) -> None:
+        for key in (key for key, amount in self._changed.items() if not amount):
             self.db.execute("DELETE FROM leases WHERE worker = ? AND team = ? AND counter = ?", (self.worker, *key))
-        else:
-            self.db.execute(_INTO_LEASES, (self.worker, *key, amount))
+        rows = [(self.worker, *key, amount) for key, amount in self._changed.items() if amount]
+        insert(self.db, "INSERT INTO leases (worker, team, counter, amount)", rows, _OR_CHANGE)
 
 
 _NOTHING = Notice()
 _MARK = "UPDATE leases SET wanted = ? WHERE team = ? AND counter = ?"
-_INTO_LEASES = (
-    "INSERT INTO leases (worker, team, counter, amount) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT (worker, team, counter) DO UPDATE SET amount = excluded.amount, "
+_OR_CHANGE = (
+    " ON CONFLICT (worker, team, counter) DO UPDATE SET amount = excluded.amount, "
     "wanted = CASE WHEN excluded.amount > amount THEN 0 ELSE wanted END"
 )
 

@@ -44,6 +44,11 @@ class Memory:
             self.counters.clear()
             self.leased = None
 
+    def doubt(self) -> None:
+        """Rest on nothing any more: a transaction failed, which does not always say what came of it."""
+        self._version = None
+        self.held.clear()
+
     def journal(self, worker: str) -> Path:
         """Return where a worker's journal is."""
         return self._journals / worker

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from gateway.store.receipts import Receipt, unpacked
+from gateway.store.sqlite_rows import insert
 
 # Made where it is not there: a file of a release that had no receipts gets it, and such a release passes it over.
 TABLES = """
@@ -18,7 +19,7 @@ Row = tuple[str, str, bytes]  # team, id, receipt
 
 def keep(db: sqlite3.Connection, rows: Sequence[Row], most: int) -> None:
     """Write receipts, and forget all but the latest `most`."""
-    db.executemany("INSERT OR REPLACE INTO receipts (team, id, receipt) VALUES (?, ?, ?)", rows)
+    insert(db, "INSERT OR REPLACE INTO receipts (team, id, receipt)", rows)
     db.execute("DELETE FROM receipts WHERE number <= (SELECT max(number) FROM receipts) - ?", (most,))
 
 

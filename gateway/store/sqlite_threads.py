@@ -141,9 +141,12 @@ class Writer:
             results = [order.work(batch) for order in orders]
             batch.write()
             self._db.execute("COMMIT")
+            batch.remember()
+        except Exception:
+            self._memory.doubt()
+            raise
         finally:
             roll_back(self._db)
-        batch.remember()
         return results
 
 

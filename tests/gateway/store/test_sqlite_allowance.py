@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
@@ -13,6 +14,7 @@ from gateway.store import sqlite_allowance, sqlite_journal
 from gateway.store.contract import Granted, Refused, Standing, StoreUnavailableError
 from gateway.store.sqlite import SqliteStore
 from gateway.store.sqlite_allowance import SLACK_S, _put
+from gateway.store.sqlite_batch import Batch
 from gateway.store.sqlite_journal import Journal
 from gateway.store.sqlite_schema import begin, connect, journals, roll_back
 from tests.gateway.store.cases import NOW, hold, ledger, reservation, settlement, state
@@ -251,6 +253,28 @@ async def test_all_holds_are_taken_or_none(store: SqliteStore, path: Path) -> No
     one, two = (hold("usd", 10, WIDE), hold("requests", 9999, 10_000))
     assert isinstance(await store.reserve(reservation("r3", one, two)), Refused)
     assert (await state(store), await state(store, "requests")) == ((0, 30), (0, 3))
+
+
+async def test_what_the_file_took_without_saying_so_is_settled_once(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lease(store)
+    await ask(store, "x")
+    remember = Batch.remember
+
+    def fails(_: Batch) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Batch, "remember", fails)  # what comes after the commit
+    with pytest.raises(StoreUnavailableError, match="disk"):
+        await store.settle(settlement("x", ("usd", 3)))
+    assert in_file(path)[0] == 3
+    monkeypatch.setattr(Batch, "remember", remember)
+    assert not (await store.settle(settlement("x", ("usd", 3)))).applied
+    assert await state(store) == (3, 0)
+    assert len([found for found in await ledger(store) if found.id == "x"]) == 1
+    await store.close()
+    assert in_file(path) == (3, 0)
 
 
 async def test_of_several_that_are_settled_together_the_last_of_a_counter_tells_for_all(

@@ -11,14 +11,14 @@ from gateway.store.contract import Granted, Refused
 from gateway.store.sqlite_batch import Batch
 from gateway.store.sqlite_journal import Journal
 from gateway.store.sqlite_leases import FEWEST, REQUESTS, SHARE, Ask, Borrowed, Notice, OwnLeases, Repaid, Wanted
-from gateway.store.sqlite_memory import Memory
+from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import connect, make
 from tests.gateway.store.cases import NOW, TEAM, hold, reservation, settlement
 from tests.gateway.store.test_sqlite_batch import commit
 
 USD = (TEAM, "usd")
 LIMIT = 64_000
-NONE: frozenset[tuple[str, str]] = frozenset()
+NONE: frozenset[Key] = frozenset()
 
 
 @pytest.fixture
@@ -115,9 +115,11 @@ def test_who_leases_anew_is_asked_anew(db: sqlite3.Connection) -> None:
     assert borrow(db, "r4", ask("two"), amount=LIMIT).contested
 
 
-def _repay(db: sqlite3.Connection, charge: int, stripped: frozenset[tuple[str, str]] = NONE) -> Repaid:
-    of = reservation("here", hold("usd", 5, LIMIT))
-    (made,) = commit(db, lambda b: b.repay("one", [(settlement("here", ("usd", charge)), of)], stripped, 0.0))
+def _repay(
+    db: sqlite3.Connection, charge: int, stripped: frozenset[Key] = NONE, doubtful: frozenset[Key] = NONE
+) -> Repaid:
+    finished = [(settlement("here", ("usd", charge)), reservation("here", hold("usd", 5, LIMIT)))]
+    (made,) = commit(db, lambda b: b.repay("one", finished, stripped, 0.0, doubtful))
     assert isinstance(made, Repaid)
     return made
 
@@ -129,7 +131,7 @@ def test_settling_shrinks_the_lease_by_what_was_spent(db: sqlite3.Connection, ch
     assert (made.settled[0].applied, made.settled[0].before, made.notice) == (True, (0,), Notice())
     assert leases(db) == [("one", free - shrinks, Wanted.NO)]
     assert counter(db) == (charge, 1 + free - shrinks)
-    assert not _repay(db, charge).settled[0].applied
+    assert not _repay(db, charge, doubtful=frozenset([(TEAM, "here")])).settled[0].applied
     assert counter(db) == (charge, 1 + free - shrinks)
 
 
@@ -161,7 +163,7 @@ def test_leases_expire_when_they_were_last_renewed_until(db: sqlite3.Connection)
     assert sqlite_leases.expired(db, NOW + 69) == []
     assert sqlite_leases.expired(db, NOW + 70) == ["one"]
     commit(db, lambda b: b.give_back("one", [], NONE, NOW + 90))
-    commit(db, lambda b: b.repay("one", [], NONE, NOW + 99))
+    commit(db, lambda b: b.repay("one", [], NONE, NOW + 99, NONE))
     assert sqlite_leases.expired(db, NOW + 98) == []
     assert sqlite_leases.expired(db, NOW + 99) == ["one"]
 
@@ -225,7 +227,7 @@ def test_of_the_dead_the_journal_is_charged_and_then_removed(db: sqlite3.Connect
     journal.settle(settlement("j2", ("usd", 2)))
     journal.close()
     finished = [(settlement("j0", ("usd", 1)), reservation("j0", hold("usd", 5, LIMIT)))]
-    commit(db, lambda b: b.repay("one", finished, NONE, 0.0), memory=memory)
+    commit(db, lambda b: b.repay("one", finished, NONE, 0.0, NONE), memory=memory)
     (lapsed,) = commit(db, lambda b: b.expire(NOW + 70), memory=memory)
     assert [made.id for made in lapsed] == ["r1", "j1", "j3"]  # type: ignore[attr-defined]
     assert counter(db) == (1 + 1 + 2 + 2 * 3, 0)

@@ -36,6 +36,18 @@ def test_counters_are_forgotten_when_somebody_else_has_written(tmp_path: Path) -
     other.close()
 
 
+def test_after_a_failure_nothing_of_it_is_believed(tmp_path: Path) -> None:
+    make(tmp_path / "gateway.db")
+    db, memory = connect(tmp_path / "gateway.db"), Memory()
+    checked(memory, db)
+    memory.counters["a", "usd"] = (1, 2, None)
+    memory.held["a", "r1"] = ()
+    memory.doubt()
+    checked(memory, db)
+    assert (memory.counters, memory.held) == ({}, {})
+    db.close()
+
+
 def test_it_does_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_memory, "_MOST", 2)
     memory = Memory()
