@@ -10,6 +10,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -22,20 +23,53 @@ from gateway.http1.inbound import Inbound
 
 _BACKLOG = 2048
 _LONGEST_END_S = 30  # for streams that are running when the server stops
+_AT_ONCE = 4  # connections in one turn of the event loop; few, so that workers that share a socket share what comes
 
 
 class _Server(uvicorn.Server):
-    """Takes in whoever has connected before it stops to listen: the kernel resets what waits at a socket's end."""
+    """Takes in whoever has connected, soon and to the end.
+
+    libuv accepts one connection in each turn of the event loop (since 1.45), and under load a turn takes long: the last
+    of many clients would wait for a second. When it stops to listen, the kernel resets what waits at a socket's end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._listeners: list[socket.socket] = []
+        self._taking: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listener in server.sockets:
+                own = socket.socket(fileno=os.dup(listener.fileno()))
+                own.setblocking(False)
+                loop.add_reader(own, self._take_in, own)
+                self._listeners.append(own)
+
+    def _take_in(self, listener: socket.socket) -> None:
+        for one in islice(_waiting(listener), _AT_ONCE):
+            task = asyncio.ensure_future(self._connected(one))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _connected(self, one: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is gone again
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, finish what has begun."""
-        waiting = [one for server in self.servers for one in _waiting(server)]
+        waiting = [one for listener in self._listeners for one in _waiting(listener)]
+        for own in self._listeners:
+            asyncio.get_running_loop().remove_reader(own)
+            own.close()
         for server in self.servers:
             server.close()
         for own in sockets or ():
             own.close()
-        for one in waiting:
-            await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
+        await asyncio.gather(*self._taking, *map(self._connected, waiting))
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:
@@ -43,16 +77,13 @@ class _Server(uvicorn.Server):
         return Inbound(self.config, state, self.lifespan.state)
 
 
-def _waiting(server: asyncio.Server) -> Iterator[socket.socket]:
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
     """Yield the connections that nobody has accepted yet."""
-    for listener in server.sockets:
-        with socket.socket(fileno=os.dup(listener.fileno())) as own:
-            own.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    one, _ = own.accept()
-                    one.setblocking(False)
-                    yield one
+    with contextlib.suppress(OSError):  # there are no more, or there is no room for one
+        while True:
+            one, _ = listener.accept()
+            one.setblocking(False)
+            yield one
 
 
 class _Worker(Process):

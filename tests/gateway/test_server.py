@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 import resource
@@ -6,10 +7,12 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
+import uvloop
 
 from benchmarks.processes import Server, free_port, running, status_of
 from gateway import server
@@ -98,3 +101,32 @@ def test_an_address_that_cannot_be_had_is_said_before_anything_starts(
             assert raised.value.errno == number
     assert list(tmp_path.iterdir()) == []
     assert METRICS_DIR_VARIABLE not in os.environ
+
+
+async def turns_until_all_are_in(listener: socket.socket, count: int) -> int:
+    """Return the turns of the event loop that it takes to accept so many who are connected before it starts."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        pytest.fail(f"nobody asks for anything: {scope}, {receive}, {send}")
+
+    made = server._Server(
+        uvicorn.Config(app, http="gateway.http1.inbound:Inbound", ws="none", lifespan="off", log_config=None)
+    )
+    serving_ = asyncio.create_task(made.serve([listener.dup()]))
+    turns = 0
+    async with asyncio.timeout(20):
+        while len(made.server_state.connections) < count:
+            turns += made.started
+            await asyncio.sleep(0)
+        made.should_exit = True
+        await serving_
+    return turns
+
+
+def test_many_who_connect_at_once_are_taken_in_within_few_turns() -> None:
+    count = 10 * server._AT_ONCE
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2 * count))
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        assert uvloop.run(turns_until_all_are_in(listener, count)) < count / 2
