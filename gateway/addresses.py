@@ -1,8 +1,10 @@
-"""Addresses as an operator writes them, which may hold a password: what is wrong with one is said without it.
+"""Addresses, which may hold a password, and certificates, as an operator names them; what is wrong is said without it.
 
 What urllib says of a URL that it can't read quotes the URL.
 """
 
+import ssl
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
@@ -37,6 +39,17 @@ def store_url(value: SecretStr) -> SecretStr:
     parts = _split(value.get_secret_value(), expected)
     if parts.scheme not in _STORES or (parts.scheme != "unix" and not parts.hostname) or parts.fragment:
         raise ValueError(expected)
+    return value
+
+
+def certificates(value: Path) -> Path:
+    """Return a file of certificates; raise ValueError where it can't be one."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except ssl.SSLError:
+        raise ValueError(f"no certificates (PEM) in {value}") from None
+    except OSError:
+        raise ValueError(f"no file {value}, or one that cannot be read") from None
     return value
 
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.addresses import http_url, proxy_url, store_url
+from gateway.addresses import certificates, http_url, proxy_url, store_url
 from gateway.policies import MODES, Section, TeamSettings, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
@@ -78,16 +78,12 @@ class UpstreamSettings(Section):
     proxy: Annotated[SecretStr, AfterValidator(proxy_url)] | None = Field(
         None, description="http://user:password@host:port to go through"
     )
-    ca_file: Path | None = Field(None, description="certificates (PEM) to trust beside the usual ones")
+    ca_file: Annotated[Path, AfterValidator(certificates)] | None = Field(
+        None, description="certificates (PEM) to trust beside the usual ones"
+    )
     azure: AzureSettings | None = Field(None, description="set for Azure OpenAI's addresses with deployments")
     breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
     breaker_open_s: float = Field(10.0, gt=0, le=3600, description="how long, the first time; later up to 8 times that")
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError(f"ca_file: no file {self.ca_file}")
-        return self
 
 
 class PriceSettings(Section):

@@ -42,7 +42,7 @@ class _Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
-        for server in self.servers:
+        for server in self.servers if self.started else ():  # or the application could not be started
             for listener in server.sockets:
                 own = socket.socket(fileno=os.dup(listener.fileno()))
                 own.setblocking(False)

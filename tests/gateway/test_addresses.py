@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from pathlib import Path
 
+import certifi
 import pytest
 from pydantic import SecretStr
 
-from gateway.addresses import http_url, proxy_url, store_url
+from gateway.addresses import certificates, http_url, proxy_url, store_url
 
 
 def test_good_ones() -> None:
@@ -65,3 +67,15 @@ def test_what_can_be_no_proxy(url: str) -> None:
 def test_what_can_be_no_redis(url: str) -> None:
     with pytest.raises(ValueError, match=r"^expected a URL such as redis:"):
         store_url(SecretStr(url))
+
+
+def test_certificates_are_read_before_anything_starts(tmp_path: Path) -> None:
+    good, text = tmp_path / "good.pem", tmp_path / "text.pem"
+    good.write_text(Path(certifi.where()).read_text("utf-8"), "utf-8")
+    text.write_text("no certificate")
+    assert certificates(good) == good
+    with pytest.raises(ValueError, match=r"no certificates \(PEM\) in .*text\.pem"):
+        certificates(text)
+    for missing in (tmp_path / "none.pem", tmp_path):
+        with pytest.raises(ValueError, match="no file"):
+            certificates(missing)
