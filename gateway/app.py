@@ -29,7 +29,7 @@ from gateway.api import (
 )
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, AdminSettings, Settings, load
 from gateway.console import pages
-from gateway.exchange import Receive, Scope, Send
+from gateway.exchange import Message, Receive, Scope, Send
 from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
 from gateway.receipts import Receipts
@@ -83,7 +83,7 @@ class Gateway:
         if scope["type"] == "http" and not self._is_ops(scope["path"]):
             await openai.serve(self._serving.pipeline, scope, receive, send)
         else:
-            await self._ops(scope, receive, send)
+            await self._ops(scope, receive, _in_one_line(send) if scope["type"] == "lifespan" else send)
 
     def _is_ops(self, path: str) -> bool:
         operating = path.startswith((admin.PREFIX, f"{pages.PREFIX}/")) or path == pages.PREFIX
@@ -218,6 +218,17 @@ class Gateway:
         self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})
         now = self._pool.stats()
         self._metrics.watch_pool(now.waiting + now.busy, now.restarts, now.lookups)
+
+
+def _in_one_line(send: Send) -> Send:
+    """Return what says of a start that failed why, not where in the code."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            message = {**message, "message": message["message"].strip().rpartition("\n")[2]}
+        await send(message)
+
+    return sent
 
 
 async def _opened(upstream: Upstream) -> None:

@@ -26,6 +26,13 @@ class _Config:
 
 def bound(listen: str) -> socket.socket:
     """Return a socket that listens there, beside those of other workers; raise OSError where that can't be."""
+    try:
+        return _bound(listen)
+    except OSError as error:
+        raise OSError(error.errno, f"admin.listen: {listen}: {error.strerror}") from None
+
+
+def _bound(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]

@@ -4,6 +4,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -101,6 +103,19 @@ def test_an_address_that_cannot_be_had_is_said_before_anything_starts(
             assert raised.value.errno == number
     assert list(tmp_path.iterdir()) == []
     assert METRICS_DIR_VARIABLE not in os.environ
+
+
+def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    file, port = tmp_path / "gateway.yaml", free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        admin = f"admin: {{token: 0123456789abcdef-admin, listen: '{address}'}}"
+        file.write_text(f"upstreams: {{main: {{base_url: 'http://127.0.0.1:1/v1'}}}}\n{admin}\n")
+        command = [sys.executable, "-c", RUN.format(str(file), port, 1)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 3
+    assert f"admin.listen: {address}: Address already in use" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
 
 
 async def turns_until_all_are_in(listener: socket.socket, count: int) -> int:
