@@ -1,7 +1,5 @@
 import asyncio
-import gc
 import logging
-import weakref
 
 import pytest
 
@@ -382,21 +380,3 @@ async def test_who_waits_for_a_slow_reader_hears_that_it_left() -> None:
         assert not ended.is_set()
         client.writer.transport.abort()
         await asyncio.wait_for(ended.wait(), 5)
-
-
-async def test_what_a_request_was_is_gone_with_it() -> None:
-    seen: list[weakref.ref[object]] = []
-
-    async def app(scope: Message, receive: Receive, send: Send) -> None:
-        seen.append(weakref.ref(scope["extensions"][GONE].__self__))
-        await sending(start(200, (b"content-length", b"2")), piece(b"ok", more=False))(scope, receive, send)
-
-    gc.disable()
-    try:
-        async with near(app) as server:
-            client = await server.client()
-            for _ in range(3):
-                assert (await client.send(GET).answer()).body == b"ok"
-            assert await comes_true(lambda: [request() for request in seen] == [None] * 3)
-    finally:
-        gc.enable()

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -173,3 +175,24 @@ async def test_told_to_stop_in_a_reply_it_ends_after_it() -> None:
         told_to_stop(server.state.connections)
         go_on.set()
         assert (await client.rest()).endswith(b"9\r\nand ended\r\n0\r\n\r\n")
+
+
+# What is left of a request.
+
+
+async def test_what_a_request_was_is_gone_with_it() -> None:
+    seen: list[weakref.ref[object]] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        seen.append(weakref.ref(scope["extensions"][GONE].__self__))
+        await short(scope, receive, send)
+
+    gc.disable()  # which would find it later, with much else
+    try:
+        async with near(app) as server:
+            client = await server.client()
+            for _ in range(3):
+                assert (await client.send(GET).answer()).status == 200
+            assert await comes_true(lambda: [request() for request in seen] == [None] * 3)
+    finally:
+        gc.enable()
