@@ -98,7 +98,7 @@ def test_charts_have_their_figures_as_tables(opened: Opened) -> None:
 def test_overview_is_live_and_can_be_paused(opened: Opened, server: Server) -> None:
     console = opened(at="#/upstreams")
     console.page.clock.install()
-    console.go("#/overview?range=24h")
+    console.go("#/overview?range=30d")
     tile = console.page.locator("#tile-requests")
     before = int(tile.inner_text().replace(",", ""))
     counted(server)
