@@ -29,8 +29,9 @@ _AT_ONCE = 4  # connections in one turn of the event loop; few, so that workers 
 class _Server(uvicorn.Server):
     """Takes in whoever has connected, soon and to the end.
 
-    libuv accepts one connection in each turn of the event loop (since 1.45), and under load a turn takes long: the last
-    of many clients would wait for a second. When it stops to listen, the kernel resets what waits at a socket's end.
+    libuv accepts one connection in each turn of the event loop (its pull request 3696), and under load a turn takes
+    long: the last of many clients would wait for a second. When it stops to listen, the kernel resets what waits at a
+    socket's end.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -49,8 +49,7 @@ class Standings:
 
     def narrowest(self, team: str, limits: Sequence[Limit]) -> int | None:
         """Return the largest window that budgets which run out still allow; None: as large as any."""
-        narrowing = [limit for limit in limits if limit.budget is not None and limit.budget.narrow]
-        return min(self._narrow(team, narrowing), default=None) if narrowing else None
+        return min(self._narrow(team, limits), default=None)
 
     def _narrow(self, team: str, limits: Sequence[Limit]) -> Iterator[int]:
         for limit in limits:
@@ -63,9 +62,9 @@ class Standings:
 
 def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Reached]:
     """Yield the soft limits that the settlement made the spending pass."""
-    by_counter = {limit.counter: limit for limit in limits if limit.budget is not None and limit.budget.soft}
-    if not by_counter:
+    if not settled.standings:
         return
+    by_counter = {limit.counter: limit for limit in limits}
     for before, after in zip(settled.before, settled.standings, strict=True):
         limit = by_counter.get(after.counter)
         for percent in sorted(set(limit.budget.soft)) if limit and limit.budget else ():

@@ -39,6 +39,7 @@ _COOL_S = 2.0  # for which nothing is leased of what others wanted back
 _PAUSES_S = (0.03, 0.07, 0.15, 0.25, 0.25)  # before a refusal, for others to give back what they have leased
 _FRUITLESS_S = 10.0  # for which nobody waits again, where that was in vain: they may be dead
 _OLDEST_JOURNAL_S = 60.0
+_STUCK_S = 1.0  # for which a journal that is too full to be turned is left as it is
 _MOST = 2048  # of what is remembered for a while
 
 K = TypeVar("K")
@@ -159,6 +160,7 @@ class Allowance:
             await self._give_back([(key, holder.take_free(key)) for key in holder.leases])
             if holder.journal is not None:
                 holder.journal.close()
+                holder.journal = None
         elif holder.leases or holder.under_way:
             with suppress(StoreUnavailableError):
                 await asyncio.shield(self._leave())
@@ -315,9 +317,13 @@ class Allowance:
     def _shorten(self, holder: Holder) -> None:
         """Rid the journal of what is settled, before it is large or the ledger has forgotten that it was."""
         journal, now = holder.journal, self._clock()
-        if journal and not journal.is_empty and (journal.is_full or now - holder.turned > _OLDEST_JOURNAL_S):
-            with suppress(OSError):
+        if journal is None or journal.is_empty or now - holder.stuck < _STUCK_S:
+            return
+        if journal.is_full or now - holder.turned > _OLDEST_JOURNAL_S:
+            try:
                 holder.turn(journal, now)
+            except OSError:
+                holder.stuck = now
 
     def _is_free(self, key: Key) -> bool:
         lease = self._holder.leases.get(key)

@@ -59,6 +59,7 @@ class Holder:
     doubtful: set[Key] = field(default_factory=set)  # of those, what the file may have taken without saying so
     journal: Journal | None = None
     turned: float = 0.0  # when the journal was
+    stuck: float = 0.0  # when it last could not be
     older: tuple[Key, ...] = ()  # what was open then
     asking: set[str] = field(default_factory=set)  # teams
     under_way: int = 0  # operations that the file has not answered yet

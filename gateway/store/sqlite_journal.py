@@ -24,7 +24,8 @@ from gateway.store.sqlite_counters import held_by
 from gateway.store.sqlite_ledger import unpack
 from gateway.store.sqlite_memory import Held, Key
 
-_HALF = 2 << 20  # bytes: some 5,000 records
+_HALF = 4 << 20  # bytes: some 10,000 records
+_ENOUGH = 1 << 20  # bytes in a half from which on it is time to turn; the rest is for what is under way for long
 _START = mmap.PAGESIZE  # of the first half
 _TURN = struct.Struct("<Q")
 _HEAD = struct.Struct("<IIB")  # length, checksum, kind
@@ -62,7 +63,7 @@ class Journal:
     @property
     def is_full(self) -> bool:
         """Whether it is time to turn."""
-        return self.size > _HALF // 2
+        return self.size > _ENOUGH
 
     @property
     def is_empty(self) -> bool:
@@ -102,8 +103,9 @@ class Journal:
         self.size += _HEAD.size + length
 
     def _take_back(self, size: int) -> None:
-        self.size = size
-        _HEAD.pack_into(self._pages, _half(self._turn) + size, 0, 0, 0)
+        if self.size > size:
+            self.size = size
+            _HEAD.pack_into(self._pages, _half(self._turn) + size, 0, 0, 0)
 
     def remove(self) -> None:
         """Close the file and remove it."""

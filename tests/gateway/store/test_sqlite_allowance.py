@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -324,6 +325,37 @@ async def test_the_journal_is_rid_of_what_is_settled(store: SqliteStore, path: P
         clock.now += 61
         await eventually(lambda turned=turned: allowance(store)._holder.turned > turned)  # type: ignore[misc]
     assert journalled(path) == ["r19"]
+
+
+async def test_a_journal_too_full_to_be_turned_is_left_for_a_while(
+    store: SqliteStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lease(store)
+    await ask(store, "long")
+    holder, tried = allowance(store)._holder, list[float]()
+    journal = holder.journal
+    assert journal is not None
+    holder.turn(journal, clock.now)
+    with suppress(OSError):
+        while True:
+            journal.add(reservation("x"))
+    turn = Journal.turn
+
+    def turned(own: Journal, *kept: Any) -> None:
+        tried.append(clock.now)
+        turn(own, *kept)
+
+    monkeypatch.setattr(Journal, "turn", turned)
+    began = clock.now
+    for _ in range(4):
+        await store.settle_all([settlement("none")])
+        clock.now += 0.4
+    assert tried == [began, began + 0.4 + 0.4 + 0.4]
+    assert "long" in journalled(path)
+    await store.settle(settlement("long", ("usd", 1)))
+    clock.now += 1
+    await store.settle_all([settlement("none")])
+    assert (len(tried), journal.size) == (3, 0)
 
 
 async def test_when_the_file_does_not_answer_nothing_of_the_leases_is_lost(

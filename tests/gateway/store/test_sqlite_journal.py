@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store.contract import Charge, Hold, Reservation, Settlement
-from gateway.store.sqlite_journal import _HALF, _START, Journal, Reserved, forget, read
+from gateway.store.sqlite_journal import _ENOUGH, _HALF, _START, Journal, Reserved, forget, read
 from tests.gateway.store.cases import NOW, TEAM, entry, hold, reservation, settlement
 
 ROOT = Path(__file__).parents[3]
@@ -147,7 +147,7 @@ def test_a_full_one_says_so_and_has_changed_nothing(journal: Journal, path: Path
     while journal.size + 100_200 < _HALF:
         journal.add(_large(number))
         number += 1
-        assert journal.is_full == (journal.size > _HALF // 2)
+        assert journal.is_full == (journal.size > _ENOUGH)
     with pytest.raises(OSError, match="full"):
         journal.add(_large(number))
     size, whole = journal.size, [f"r{place}" for place in range(number)]
