@@ -12,6 +12,7 @@ from gateway.budgets.settling import Settling, Told
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.sweeping import Sweeper
 from gateway.config import Settings
+from gateway.endings import Endings
 from gateway.metrics import Metrics
 from gateway.pricing import PriceBook
 from gateway.spending import Spending
@@ -30,6 +31,7 @@ class Accounts:
     def __init__(self, settings: Settings, config: Path | None, metrics: Metrics) -> None:
         self._metrics = metrics
         self._warnings: dict[str, deque[str]] = {}
+        self.endings = Endings()
         self.store = store_of(settings, config, self._store_changed)
         self.roster = Roster(settings, self.store, lambda event, detail: logs.event(event, detail=detail or None))
         self._standings = Standings()
@@ -56,6 +58,7 @@ class Accounts:
             self._admission,
             self.settling,
             self._standings,
+            self.endings,
             self._warnings,
         )
 
@@ -75,11 +78,16 @@ class Accounts:
         try:
             yield
         finally:
-            await self.settling.finish()
+            await self.finish()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.store.close()
+
+    async def finish(self) -> None:
+        """Settle all that has ended."""
+        self.endings.flush()
+        await self.settling.finish()
 
     def _reached(self, passed: Reached) -> None:
         logs.event("budget_reached", team=passed.team, percent=passed.percent, detail=passed.text)

@@ -170,6 +170,7 @@ class Gateway:
             yield
 
     async def _finish_records(self) -> None:
+        self._accounts.endings.flush()
         self._recording.flush()
         await asyncio.gather(self._receipts.finish(), self._tracing.finish())
 
@@ -213,6 +214,7 @@ class Gateway:
         return "the server is about to stop" if self.draining else self._pool.detail
 
     def _refresh(self) -> None:
+        self._accounts.endings.flush()
         self._recording.flush()
         breakers = self._serving.attempts.breakers.items()
         self._metrics.watch_upstreams({name: breaker.health is Health.OPEN for name, breaker in breakers})

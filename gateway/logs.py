@@ -41,8 +41,12 @@ def configure(out: TextIO = sys.stdout) -> None:
     root.setLevel(logging.WARNING)
 
 
+def _encoded(value: object) -> bytes:
+    return orjson.dumps(value, default=str)
+
+
 def _dumps(value: object, **_: object) -> str:
-    return orjson.dumps(value, default=str).decode()
+    return _encoded(value).decode()
 
 
 def _without_traceback(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -70,8 +74,8 @@ class RequestLog:
 
     def __call__(self, records: Sequence[RequestRecord]) -> None:
         """Write the records' lines at once."""
-        about = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-        self._out.write("".join(_dumps({**about, **fields(record)}) + "\n" for record in records))
+        about = _encoded({"event": "request", "level": "info", "timestamp": datetime.now(UTC)})[:-1] + b","
+        self._out.write(b"".join([about + _encoded(fields(record))[1:] + b"\n" for record in records]).decode())
         self._out.flush()
 
 

@@ -11,6 +11,7 @@ from gateway import headers, logs
 from gateway.budgets.limits import Limit
 from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
+from gateway.endings import Endings
 from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.journey import Sampler, timed
@@ -59,6 +60,7 @@ class Pipeline:
     prices: Mapping[str, PriceBook]
     windows: Windows
     record: Callable[[RequestRecord], None]
+    endings: Endings
     prefixes: PrefixMemory = field(default_factory=PrefixMemory)
     refusals: UsageRefusals = field(default_factory=UsageRefusals)
     sampler: Sampler | None = None  # where traces are exported
@@ -140,9 +142,12 @@ class Pipeline:
             await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
         finally:
             trace.ended = time.perf_counter()
-            record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
-            self.spending.settle(trace, record)
-            self.record(record)
+            self.endings(partial(self._end, trace))
+
+    def _end(self, trace: Trace) -> None:
+        record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
+        self.spending.settle(trace, record)
+        self.record(record)
 
     async def _answer(self, exchange: Exchange, trace: Trace, error: GatewayError) -> None:
         # An upload that its client broke off looks like an upstream's failure from the other side.
@@ -252,6 +257,7 @@ class Pipeline:
         if trace.journey is not None:
             outgoing = trace.journey.headers(outgoing)
         trace.asked = trace.asked or time.perf_counter()
+        self.endings.flush_soon()
         reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body, model))
         trace.head = time.perf_counter()
         return reply

@@ -55,6 +55,7 @@ def serving(  # noqa: PLR0913, PLR0917 - one value a part
         prices=prices,
         windows=windows,
         record=record,
+        endings=accounts.endings,
         sampler=sampler,
     )
     return Serving(settings, upstreams, prices, attempts, pipeline)

@@ -15,6 +15,7 @@ from gateway.budgets.settling import Settling
 from gateway.budgets.standing import Standings
 from gateway.budgets.worst_case import WorstCase, worst_case
 from gateway.config import Settings
+from gateway.endings import Endings
 from gateway.errors import (
     GatewayError,
     InsufficientQuotaError,
@@ -58,6 +59,7 @@ class Spending:
     admission: Admission
     settling: Settling
     standings: Standings
+    endings: Endings
     warnings: Mapping[str, deque[str]] = field(default_factory=dict)  # soft limits that a team's next replies announce
     clock: Callable[[], float] = time.time
 
@@ -112,17 +114,18 @@ class Spending:
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, asked.model, entry)
         try:
-            trace.ticket = ticket = await self._admitted(application)
+            trace.ticket = ticket = self.admission.take(application) or await self._admitted(application)
         except GatewayError:
             trace.limits_said = self._said(caller.team, limits)
             raise
         trace.limits_said = self._said(ticket.team, limits) + self._warned(ticket.team)
 
     async def _admitted(self, application: Application) -> Ticket:
-        """Admit the request; where there is no room, once more when what waits here to be settled has been."""
+        """Admit the request; where there is no room, once more when what has ended here is settled."""
         try:
             return await self.admission.admit(application)
         except (InsufficientQuotaError, RateLimitError):
+            self.endings.flush()
             if not self.settling.flush():
                 raise
         await asyncio.sleep(0)  # The settlements are on their way before the second reservation.
@@ -166,7 +169,7 @@ class Spending:
         """Return what is left of the rates, as the store has just said or was last heard to say."""
         said: Headers = []
         for limit in limits:
-            kind = _KINDS.get(limit.unit)
+            kind = None if limit.budget is not None else _KINDS.get(limit.unit)
             if kind is not None and (known := self.standings.of(team, limit)) is not None:
                 left = max(0, limit.most - known.spent - known.reserved)
                 resets = max(0.0, (limit.stretch.until or 0.0) - self.clock())

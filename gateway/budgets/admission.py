@@ -100,6 +100,16 @@ class Admission:
         found = limits_of(caller.policy, Spender(caller.key, user, priced, model or ""), self._calendar, now)
         return _Known(caller.policy, min((x.stretch.until for x in found if x.stretch.until), default=math.inf), found)
 
+    def take(self, application: Application) -> Ticket | None:
+        """Reserve the request's worst case of what this process may set aside by itself; None: `admit` has to.
+
+        Raises:
+            NotAllowedError: a budget in USD, and nobody knows the model's price.
+        """
+        holds = self._holds(application)
+        granted = self._store.take(self._reservation(application, holds))
+        return None if granted is None else self._granted(application, holds, granted)
+
     async def admit(self, application: Application) -> Ticket:
         """Reserve the request's worst case on all its limits.
 
@@ -109,24 +119,29 @@ class Admission:
             NotAllowedError: a budget in USD, and nobody knows the model's price.
             StoreOutageError: the store is away, and the operator has such requests refused.
         """
-        team, limits = application.caller.team, application.limits
+        limits = application.limits
         if not limits:
-            return Ticket(application.id, team)
+            return Ticket(application.id, application.caller.team)
         holds = self._holds(application)
-        expires = self._clock() + self._settings.spending.reservation_s
-        reservation = Reservation(application.id, team, holds, expires, application.entry)
-        answer: Granted | Refused | None = self._store.take(reservation)
-        if answer is None:
-            try:
-                answer = await self._store.reserve(reservation)
-            except StoreUnavailableError:
-                return self._without_store(application, holds)
-            self.outage.over()
-        self._standings.heard(team, answer.standings)
+        try:
+            answer = await self._store.reserve(self._reservation(application, holds))
+        except StoreUnavailableError:
+            return self._without_store(application, holds)
+        self.outage.over()
         if isinstance(answer, Refused):
+            self._standings.heard(application.caller.team, answer.standings)
             raise self._refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold])
+        return self._granted(application, holds, answer)
+
+    def _reservation(self, application: Application, holds: tuple[Hold, ...]) -> Reservation:
+        expires = self._clock() + self._settings.spending.reservation_s
+        return Reservation(application.id, application.caller.team, holds, expires, application.entry)
+
+    def _granted(self, application: Application, holds: tuple[Hold, ...], granted: Granted) -> Ticket:
+        team = application.caller.team
+        self._standings.heard(team, granted.standings)
         self._keep(team, application.id)
-        return Ticket(application.id, team, limits, holds, answer.standings)
+        return Ticket(application.id, team, application.limits, holds, granted.standings)
 
     def let_go(self, team: str, identity: str) -> None:
         """Renew the request's reservation no more."""

@@ -25,6 +25,10 @@ class Unit(StrEnum):
     CONCURRENT = "concurrent"
 
 
+# Looked up in the class each of them costs a call: this is on the path of every request.
+_USD, _TOKENS, _RATE_TOKENS, _CONCURRENT = Unit.USD, Unit.TOKENS, Unit.RATE_TOKENS, Unit.CONCURRENT
+
+
 @dataclass(frozen=True, slots=True)
 class Spender:
     """Whose request it is, as far as budgets tell spenders apart; `model` under the name by which it is priced."""
@@ -48,14 +52,15 @@ class Limit:
     def hold(self, nano: int, tokens: int) -> Hold:
         """Return what a request that can cost that much sets aside here."""
         amount = self.amount(nano, tokens)
-        lapsed = 0 if self.unit is Unit.CONCURRENT else amount
+        lapsed = 0 if self.unit is _CONCURRENT else amount
         return Hold(self.counter, amount, self.most, lapsed, self.stretch.until)
 
     def amount(self, nano: int, tokens: int) -> int:
         """Return what that much money and that many tokens are in this counter's unit."""
-        if self.unit is Unit.USD:
+        unit = self.unit
+        if unit is _USD:
             return nano
-        return tokens if self.unit in (Unit.TOKENS, Unit.RATE_TOKENS) else 1
+        return tokens if unit is _TOKENS or unit is _RATE_TOKENS else 1
 
 
 def limits_of(policy: TeamPolicy, spender: Spender, calendar: Calendar, now: float) -> tuple[Limit, ...]:

@@ -29,6 +29,7 @@ from gateway.store.sqlite_holder import Holder, Lease
 from gateway.store.sqlite_journal import Journal
 from gateway.store.sqlite_leases import Ask, Borrowed, Notice, Repaid
 from gateway.store.sqlite_memory import Key
+from gateway.store.sqlite_sums import Finished
 from gateway.store.sqlite_threads import Writer
 
 SLACK_S = 10.0  # by which leases outlive the reservations of their time
@@ -44,7 +45,6 @@ _MOST = 2048  # of what is remembered for a while
 
 K = TypeVar("K")
 V = TypeVar("V")
-_Finished = Sequence[tuple[Settlement, Reservation | None]]
 
 
 class Allowance:
@@ -80,6 +80,7 @@ class Allowance:
         except OSError:
             return self._untaken(taken)
         holder.open[key] = reservation
+        holder.latest = reservation.expires
         _put(self._known, key, None)
         return Granted(tuple([Standing(hold.counter, lease.spent, lease.reserved) for hold, lease in taken]))
 
@@ -107,28 +108,30 @@ class Allowance:
 
     def note(self, settlement: Settlement) -> None:
         """Note how a request ended that is to be settled soon: should this process die before, others settle it."""
-        holder, key = self._holder, (settlement.team, settlement.id)
-        if key in holder.open and key not in holder.ended and holder.journal is not None:
+        holder = self._holder
+        if holder.end(settlement) is not None and holder.journal is not None:
             with suppress(OSError):
                 holder.journal.settle(settlement)
-                holder.ended[key] = settlement
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """Settle requests, wherever they were reserved."""
         holder = self._holder
-        finished = tuple([(own, holder.begin_to_end(own)) for own in settlements])
-        stripped, until = holder.stripped, self._renewed(finished)
+        finished, until = Finished.of([(own, holder.settle(own)) for own in settlements]), self._renewed()
         # What was set aside here, and nobody has tried to settle yet, is not in the file.
-        doubtful = frozenset(_key(own) for own, of in finished if of is None or _key(own) in holder.doubtful)
+        doubtful = (
+            frozenset(holder.doubtful.intersection(finished.rows))
+            if finished.rows
+            else frozenset(map(_key, settlements))
+        )
         try:
             future = self._writer.submit(
-                lambda batch: batch.repay(holder.name, finished, stripped, until, doubtful), tuple(doubtful)
+                lambda batch: batch.repay(holder.name, finished, until, doubtful), tuple(doubtful)
             )
         except StoreUnavailableError:
             _not_ended(holder, finished)
             raise
         holder.under_way += 1
-        future.add_done_callback(partial(self._repaid, holder, finished, stripped, until))
+        future.add_done_callback(partial(self._repaid, holder, finished, until))
         return self._seen((await asyncio.shield(future)).settled, settlements)
 
     async def renew(self, expires: float) -> None:
@@ -219,8 +222,7 @@ class Allowance:
     def _repaid(
         self,
         holder: Holder,
-        finished: _Finished,
-        stripped: frozenset[Key],
+        finished: Finished,
         until: float,
         future: "asyncio.Future[Repaid]",
     ) -> None:
@@ -232,9 +234,9 @@ class Allowance:
         if not self._noticed(holder, repaid.notice):
             return
         holder.until = max(holder.until, until)
-        for (settlement, reservation), settled in zip(finished, repaid.settled, strict=True):
-            if reservation is not None:
-                holder.end(reservation, settlement, settled, stripped)
+        for (settlement, shrinks), settled in zip(finished.settlements, repaid.settled, strict=True):
+            if shrinks is not None:
+                holder.forget(_key(settlement), settled.standings)
             else:
                 _put(self._known, _key(settlement), None)
         self._shorten(holder)
@@ -345,9 +347,9 @@ class Allowance:
         now = self._clock()
         return bool(self._cool) and any(self._cool.get(key, 0.0) > now for key in keys)
 
-    def _renewed(self, finished: _Finished) -> float:
+    def _renewed(self) -> float:
         """Return when leases shall expire instead; 0 where there is time."""
-        latest = max((own.expires for _, own in finished if own is not None), default=0.0)
+        latest = self._holder.latest
         return latest + SLACK_S if latest and latest > self._holder.until - SLACK_S / 2 else 0.0
 
 
@@ -360,9 +362,9 @@ def _key(settlement: Settlement) -> Key:
     return settlement.team, settlement.id
 
 
-def _not_ended(holder: Holder, finished: _Finished) -> None:
-    for settlement, reservation in finished:
-        if reservation is not None:
+def _not_ended(holder: Holder, finished: Finished) -> None:
+    for settlement, shrinks in finished.settlements:
+        if shrinks is not None:
             holder.did_not_end(_key(settlement))
 
 

@@ -11,15 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.store import sqlite_journal, sqlite_leases, sqlite_receipts
-from gateway.store.contract import (
-    Granted,
-    Kind,
-    Refused,
-    Reservation,
-    Settled,
-    Settlement,
-    Standing,
-)
+from gateway.store.contract import Granted, Kind, Refused, Reservation, Settled, Settlement, Standing
 from gateway.store.entries import Entry, State
 from gateway.store.sqlite_counters import Counter, held_by, standings_of, take
 from gateway.store.sqlite_journal import Reserved
@@ -27,7 +19,7 @@ from gateway.store.sqlite_leases import Ask, Borrowed, Notice, OwnLeases, Repaid
 from gateway.store.sqlite_ledger import FIELDS, pack, unpack
 from gateway.store.sqlite_memory import Held, Key, Memory
 from gateway.store.sqlite_rows import delete, insert, present
-from gateway.store.sqlite_sums import Sums
+from gateway.store.sqlite_sums import Finished, Row, Shrinks, Sum, Sums, row
 
 STEP = 500  # rows that one operation expires or forgets, so that none holds the lock for long
 
@@ -66,7 +58,7 @@ class Batch:
         self._counters: dict[Key, Counter] = {}
         self._made: dict[Key, Reservation] = {}
         self._gone: list[Key] = []
-        self._entries: dict[Key, tuple[object, ...]] = {}  # rows for the ledger
+        self._entries: dict[Key, Row] = {}  # rows for the ledger
         self._replaced: list[Key] = []
         # What was written: what later operations go on from, memory being older than it; for `remember`.
         self._seen: dict[Key, Counter] = {}
@@ -125,7 +117,7 @@ class Batch:
             return Settled(applied=False, before=(), standings=())
         for charge, counter in zip(settlement.charges, counters, strict=True):
             counter.charge(charge.amount, charge.until)
-        self._entries[key] = (*msgspec.structs.astuple(settlement.entry), None)
+        self._entries[key] = row(settlement)
         if not counters:
             return _ENDED
         return Settled(applied=True, before=before, standings=standings_of(settlement.charges, counters))
@@ -146,33 +138,40 @@ class Batch:
             own.renew(ask.until)
         return Borrowed(answer, leased or (0,) * len(reservation.holds), contested=False, notice=own.notice)
 
-    def repay(
-        self,
-        worker: str,
-        finished: Sequence[tuple[Settlement, Reservation | None]],
-        stripped: frozenset[Key],
-        until: float,
-        doubtful: Set[Key],
-    ) -> Repaid:
-        """Settle requests, of which some were set aside of the worker's leases: these shrink by what was spent.
+    def repay(self, worker: str, finished: Finished, until: float, doubtful: Set[Key]) -> Repaid:
+        """Settle requests, of which some were set aside of the worker's leases: by how much these shrink is known.
 
         As long as it has its leases, nobody but the worker itself can have settled those; what it may have is doubtful.
         """
-        own, settled, sums = self._leases_of(worker), list[Settled](), Sums()
-        for place, (settlement, of) in enumerate(finished):
-            key = (settlement.team, settlement.id)
-            known = key in self._entries or (key in doubtful and key not in self._new and self._knows(key))
-            if of is None or own.known is None or known:
-                self._charge(own, sums, settled)
-                settled.append(self.settle(settlement))
-            else:
-                sums.add(place, settlement, of, stripped)
-                self._new.add(key)
-                self._entries[key] = (*msgspec.structs.astuple(settlement.entry), None)
-                settled.append(_ENDED)
-        self._charge(own, sums, settled)
+        own = self._leases_of(worker)
+        at_once = finished.rows and not doubtful and own.known is not None
+        if at_once and self._entries.keys().isdisjoint(finished.rows):
+            self._new.update(finished.rows)
+            self._entries.update(finished.rows)
+            settled = [_ENDED] * len(finished.settlements)
+            self._charge(own, finished.sums, settled)
+        else:
+            settled = self._repay_each(own, finished.settlements, doubtful)
         own.renew(until)
         return Repaid(tuple(settled), own.notice)
+
+    def _repay_each(
+        self, own: OwnLeases, finished: Sequence[tuple[Settlement, Shrinks | None]], doubtful: Set[Key]
+    ) -> list[Settled]:
+        settled, sums = list[Settled](), Sums()
+        for place, (settlement, shrinks) in enumerate(finished):
+            key = (settlement.team, settlement.id)
+            known = key in self._entries or (key in doubtful and key not in self._new and self._knows(key))
+            if shrinks is None or own.known is None or known:
+                self._charge(own, sums.take(), settled)
+                settled.append(self.settle(settlement))
+            else:
+                sums.add(place, settlement, shrinks)
+                self._new.add(key)
+                self._entries[key] = row(settlement)
+                settled.append(_ENDED)
+        self._charge(own, sums.take(), settled)
+        return settled
 
     def give_back(
         self, worker: str, amounts: Sequence[tuple[Key, int]], stripped: frozenset[Key], until: float
@@ -377,10 +376,10 @@ class Batch:
             counter.reserved -= amount
             counter.changed = True
 
-    def _charge(self, own: OwnLeases, sums: Sums, settled: list[Settled]) -> None:
+    def _charge(self, own: OwnLeases, sums: Iterable[tuple[Key, Sum]], settled: list[Settled]) -> None:
         """Charge the sums, shrink the leases by what was spent, and let the last settlement of each counter tell."""
         told: dict[int, list[tuple[int, Standing]]] = {}
-        for (team, name), sum_ in sums.take():
+        for (team, name), sum_ in sums:
             counter = self._counter(team, name)
             before = counter.spent
             if sum_.last is not None:

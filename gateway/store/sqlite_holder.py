@@ -1,19 +1,24 @@
 """What a worker has leased and set aside, as it knows it itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from gateway.store.contract import Hold, Reservation, Settled, Settlement
+import msgspec
+
+from gateway.store.contract import Hold, Reservation, Settlement, Standing
 from gateway.store.sqlite_journal import Journal
 from gateway.store.sqlite_memory import Key
+from gateway.store.sqlite_sums import Shrinks
 
 
 @dataclass(slots=True)
 class Lease:
     """What is leased of one counter: free, and used by requests under way; the counter as it was last seen.
 
-    `reserved` is without what is free here. `limit`: the one under which it was leased. `stripped`: others want it, and
-    what comes free is theirs. `idle`: ticks since it was used.
+    `reserved` is without what is free here; what a request has spent stays in it until the file says otherwise.
+    `limit`: the one under which it was leased. `stripped`: others want it, and what comes free is theirs. `idle`: ticks
+    since it was used.
     """
 
     limit: int = 0
@@ -40,10 +45,20 @@ class Lease:
         self.used -= hold.amount
         self.reserved -= hold.amount
 
-    def put_back(self, amount: int, free: int) -> None:
-        """End a request that had taken the amount, of which so much is free again."""
+    def put_back(self, amount: int, spent: int) -> int:
+        """End a request that had taken the amount; return by how much the lease shrinks, once that is in the file."""
+        shrinks = amount if self.stripped or spent > amount else spent
         self.used -= amount
-        self.free += free
+        self.free += amount - shrinks
+        self.reserved -= amount - shrinks
+        return shrinks
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """How a request ended, and by how much each of its counters' leases shrinks for it."""
+
+    settlement: Settlement
+    shrinks: Shrinks
 
 
 @dataclass(slots=True)
@@ -52,9 +67,10 @@ class Holder:
 
     name: str = field(default_factory=lambda: uuid4().hex)
     until: float = 0.0
+    latest: float = 0.0  # when the last reservation made here expires
     leases: dict[Key, Lease] = field(default_factory=dict)
     open: dict[Key, Reservation] = field(default_factory=dict)  # set aside here, and not settled yet
-    ended: dict[Key, Settlement] = field(default_factory=dict)  # of those, what waits to be settled
+    ended: dict[Key, Ended] = field(default_factory=dict)  # of those, what is over
     ending: set[Key] = field(default_factory=set)  # of those, what is on its way to the file
     doubtful: set[Key] = field(default_factory=set)  # of those, what the file may have taken without saying so
     journal: Journal | None = None
@@ -64,19 +80,28 @@ class Holder:
     asking: set[str] = field(default_factory=set)  # teams
     under_way: int = 0  # operations that the file has not answered yet
 
-    @property
-    def stripped(self) -> frozenset[Key]:
-        """The counters of which whatever comes free is others'."""
-        return frozenset(key for key, lease in self.leases.items() if lease.stripped)
-
-    def begin_to_end(self, settlement: Settlement) -> Reservation | None:
-        """Return the reservation that is about to be settled; None where there is none here, or it is already."""
-        key = (settlement.team, settlement.id)
-        reservation = self.open.get(key)
-        if reservation is None or key in self.ending:
+    def end(self, settlement: Settlement) -> Ended | None:
+        """Free what a request held but for what it spent; None where it holds nothing here, or has ended already."""
+        team = settlement.team
+        key = (team, settlement.id)
+        if key in self.ended or (reservation := self.open.get(key)) is None:
             return None
+        spent = {charge.counter: charge.amount for charge in settlement.charges}
+        shrinks = []
+        for hold in reservation.holds:
+            counter, lease = hold.counter, self.leases.get((team, hold.counter))
+            shrinks.append((counter, lease.put_back(hold.amount, spent.get(counter, 0)) if lease else hold.amount))
+        ended = self.ended[key] = Ended(settlement, tuple(shrinks))
+        return ended
+
+    def settle(self, settlement: Settlement) -> Shrinks | None:
+        """Let the request's end be on its way to the file; None where it is not one of these, or is already."""
+        key = (settlement.team, settlement.id)
+        if key not in self.open or key in self.ending:
+            return None
+        ended = self.ended.get(key) or self.end(settlement)
         self.ending.add(key)
-        return reservation
+        return ended.shrinks if ended is not None else None
 
     def did_not_end(self, key: Key) -> None:
         """Note that the file did not answer."""
@@ -86,7 +111,8 @@ class Holder:
     def turn(self, journal: Journal, now: float) -> None:
         """Turn the journal over; raises OSError as that does."""
         kept = [key for key in self.older if key in self.open]
-        journal.turn([self.open[key] for key in kept], [self.ended[key] for key in kept if key in self.ended])
+        ended = [self.ended[key].settlement for key in kept if key in self.ended]
+        journal.turn([self.open[key] for key in kept], ended)
         self.turned, self.older = now, tuple(self.open)
 
     def take_free(self, key: Key) -> int:
@@ -102,22 +128,12 @@ class Holder:
         if amount:
             self.leases.setdefault(key, Lease()).free += amount
 
-    def _forget(self, key: Key) -> None:
-        for known in (self.ending, self.doubtful):
-            known.discard(key)
-        self.ended.pop(key, None)
-        self.open.pop(key, None)
-
-    def end(self, reservation: Reservation, settlement: Settlement, settled: Settled, stripped: frozenset[Key]) -> None:
-        """Forget the request, and free what it held but for what it spent, as the file has done."""
-        made = settled.applied or (reservation.team, reservation.id) in self.doubtful  # now, or when it did not say so
-        self._forget((reservation.team, reservation.id))
-        spent = {charge.counter: charge.amount for charge in settlement.charges} if made else {}
-        for hold in reservation.holds:
-            key = (reservation.team, hold.counter)
-            if (lease := self.leases.get(key)) is not None:
-                kept = key not in stripped or not made
-                lease.put_back(hold.amount, hold.amount - min(hold.amount, spent.get(hold.counter, 0)) if kept else 0)
-        for standing in settled.standings:
-            if (lease := self.leases.get((reservation.team, standing.counter))) is not None:
+    def forget(self, key: Key, standings: Iterable[Standing]) -> None:
+        """Forget a request whose end the file has taken; the standings are those of its counters there."""
+        for known in (self.open, self.ended):
+            known.pop(key, None)
+        for marked in (self.ending, self.doubtful):
+            marked.discard(key)
+        for standing in standings:
+            if (lease := self.leases.get((key[0], standing.counter))) is not None:
                 lease.spent, lease.reserved = standing.spent, standing.reserved - lease.free

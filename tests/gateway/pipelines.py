@@ -25,7 +25,13 @@ class Recorded:
 
     pipeline: Pipeline
     accounts: Accounts
-    records: list[RequestRecord]
+    recorded: list[RequestRecord]
+
+    @property
+    def records(self) -> list[RequestRecord]:
+        """What has been recorded of all that have ended."""
+        self.accounts.endings.flush()
+        return self.recorded
 
     @property
     def record(self) -> RequestRecord:
@@ -60,6 +66,7 @@ async def pipeline(
                 prices=prices,
                 windows=windows or WindowPool(1, 1, "no model"),
                 record=records.append,
+                endings=accounts.endings,
             ),
             accounts,
             records,

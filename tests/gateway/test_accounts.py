@@ -92,7 +92,7 @@ async def test_a_soft_limit_that_is_reached_is_logged_and_counted_once(upstream:
         async with pipeline(upstream.url, windowing={"mode": "off"}, teams={"acme": ACME}) as line:
             for _ in range(12):
                 await chat(line)
-                await line.accounts.settling.finish()
+                await line.accounts.finish()
     found = [entry for entry in logged if entry["event"] == "budget_reached"]
     assert [(entry["team"], entry["percent"]) for entry in found] == [("acme", 1)]
     assert found[0]["detail"] == "1% of the 10,000 tokens in total is spent"

@@ -3,6 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
+
 from gateway.metrics import Metrics
 from gateway.windowing.frames import Lookups
 from tests.gateway.records import RECORD, REFUSED
@@ -70,3 +73,26 @@ def test_look_ups_of_vectors_and_texts_are_told_apart() -> None:
     assert found['context_gateway_vector_cache{result="hit"}'] == 5
     assert found['context_gateway_text_cache{result="hit"}'] == 8
     assert found['context_gateway_text_cache{result="miss"}'] == 2
+
+
+def test_requests_that_are_counted_together_count_as_they_would_one_by_one() -> None:
+    slow = replace(RECORD, stages=replace(RECORD.stages, total=99_999.0, overhead=3.0), status=504)
+    usual = replace(RECORD, stages=replace(RECORD.stages, total=640.0))
+    records = [RECORD, REFUSED, slow, usual, RECORD, usual]
+    together, apart = Metrics(), Metrics()
+    together(records)
+    for record in records:
+        apart([record])
+    counted, expected = (values(metrics.exposition().decode()) for metrics in (together, apart))
+    for exposition in (counted, expected):
+        for name in [name for name in exposition if "_created" in name]:
+            del exposition[name]
+    assert counted == pytest.approx(expected)
+    who = 'model="gpt-4o-mini",status="200",team="acme"'
+    assert counted[f'gen_ai_server_request_duration_seconds_bucket{{le="0.64",{who}}}'] >= 2  # a bound counts as within
+    assert (
+        counted[
+            'gen_ai_server_request_duration_seconds_bucket{le="81.92",model="gpt-4o-mini",status="504",team="acme"}'
+        ]
+        == 0
+    )

@@ -33,7 +33,7 @@ async def relay(line: Recorded, route: Route, method: str, path: str, body: byte
 
 async def ledger(line: Recorded) -> list[Entry]:
     """Return the ledger, once all that is finished is settled."""
-    await line.accounts.settling.finish()
+    await line.accounts.finish()
     return [entry async for entry in line.accounts.store.entries(EVER)]
 
 

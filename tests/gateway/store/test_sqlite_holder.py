@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.store.contract import Settled, Standing
+from gateway.store.contract import Standing
 from gateway.store.sqlite_holder import Holder, Lease
 from tests.gateway.store.cases import TEAM, hold, reservation, settlement
 
-USD = (TEAM, "usd")
+USD, KEY = (TEAM, "usd"), (TEAM, "r1")
 
 
 @pytest.fixture
@@ -41,44 +41,52 @@ def test_what_is_free_can_be_given_away_and_put_back(holder: Holder) -> None:
     assert holder.leases == {USD: Lease(free=3)}
 
 
-def _ended(holder: Holder, charge: int, *, applied: bool = True, stripped: frozenset[tuple[str, str]]) -> Lease:
+def _ended(holder: Holder, charge: int) -> Lease:
+    held = reservation("r1", hold(amount=30))
     lease = holder.leases[USD]
-    assert lease.take(hold(amount=30))
-    standings = (Standing("usd", 20 + charge, 70),) if applied else ()
-    settled = Settled(applied, (20,) if applied else (), standings)
-    holder.end(reservation("r1", hold(amount=30)), settlement("r1", ("usd", charge)), settled, stripped)
+    assert lease.take(held.holds[0])
+    holder.open[KEY] = held
+    assert holder.end(settlement("r1", ("usd", charge))) is not None
     return lease
 
 
-@pytest.mark.parametrize(("charge", "free"), [(0, 50), (10, 40), (30, 20), (99, 20)])
+@pytest.mark.parametrize(("charge", "shrinks"), [(0, 0), (10, 10), (30, 30), (99, 30)])
 def test_the_lease_shrinks_by_what_was_spent_but_never_by_more_than_was_held(
-    holder: Holder, charge: int, free: int
+    holder: Holder, charge: int, shrinks: int
 ) -> None:
-    lease = _ended(holder, charge, stripped=frozenset())
-    assert (lease.free, lease.used) == (free, 0)
-    assert (lease.spent, lease.reserved) == (20 + charge, 70 - free)
+    lease = _ended(holder, charge)
+    assert (lease.free, lease.used) == (50 - shrinks, 0)
+    assert (lease.spent, lease.reserved) == (20, 5 + shrinks)  # until the file has it
+    assert holder.settle(settlement("r1", ("usd", charge))) == (("usd", shrinks),)
+    holder.forget(KEY, (Standing("usd", 20 + charge, 70),))
+    assert (lease.spent, lease.reserved) == (20 + charge, 70 - lease.free)
+    assert (holder.open, holder.ended, holder.ending) == ({}, {}, set())
 
 
 def test_what_others_want_is_not_free_again(holder: Holder) -> None:
-    lease = _ended(holder, 10, stripped=frozenset([USD]))
-    assert (lease.free, lease.used) == (20, 0)
+    holder.leases[USD].stripped = True
+    lease = _ended(holder, 10)
+    assert (lease.free, lease.used, lease.reserved) == (20, 0, 35)
+    assert holder.settle(settlement("r1", ("usd", 10))) == (("usd", 30),)
 
 
-@pytest.mark.parametrize("stripped", [frozenset(), frozenset([USD])])
-def test_what_had_been_settled_before_spends_nothing_of_the_lease(
-    holder: Holder, stripped: frozenset[tuple[str, str]]
-) -> None:
-    lease = _ended(holder, 10, applied=False, stripped=stripped)
-    assert (lease.free, lease.used, lease.spent) == (50, 0, 20)
+def test_a_request_ends_once_and_is_on_its_way_once(holder: Holder) -> None:
+    lease = _ended(holder, 10)
+    assert holder.end(settlement("r1", ("usd", 3))) is None
+    assert holder.settle(settlement("r1", ("usd", 3))) == (("usd", 10),)  # by what was said first
+    assert holder.settle(settlement("r1", ("usd", 3))) is None
+    holder.did_not_end(KEY)
+    assert holder.settle(settlement("r1", ("usd", 3))) == (("usd", 10),)
+    assert (lease.free, holder.doubtful) == (40, {KEY})
 
 
-def test_what_is_leased_no_more_is_passed_over(holder: Holder) -> None:
-    settled = Settled(True, (0, 0), (Standing("other", 1, 0), Standing("third", 2, 0)))
-    holder.end(reservation("r1", hold("other")), settlement("r1", ("other", 1), ("third", 2)), settled, frozenset())
+def test_one_that_holds_nothing_here_does_not_end_here(holder: Holder) -> None:
+    assert (holder.end(settlement("r2")), holder.settle(settlement("r2"))) == (None, None)
+    holder.open[TEAM, "r2"] = reservation("r2", hold("other", 7))
+    assert holder.settle(settlement("r2", ("other", 1), ("third", 2))) == (("other", 7),)
+    holder.forget((TEAM, "r2"), (Standing("other", 1, 0), Standing("third", 2, 0)))
     assert holder.leases == {USD: Lease(limit=100, free=50, spent=20, reserved=5)}
 
 
-def test_what_is_stripped_is_told_and_no_two_have_one_name(holder: Holder) -> None:
-    holder.leases[TEAM, "tokens"] = Lease(stripped=True)
-    assert holder.stripped == {(TEAM, "tokens")}
+def test_no_two_have_one_name() -> None:
     assert Holder().name != Holder().name

@@ -13,6 +13,7 @@ from gateway.store.sqlite_journal import Journal
 from gateway.store.sqlite_leases import FEWEST, REQUESTS, SHARE, Ask, Borrowed, Notice, OwnLeases, Repaid, Wanted
 from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import connect, make
+from gateway.store.sqlite_sums import Finished
 from tests.gateway.store.cases import NOW, TEAM, hold, reservation, settlement
 from tests.gateway.store.test_sqlite_batch import commit
 
@@ -115,31 +116,30 @@ def test_who_leases_anew_is_asked_anew(db: sqlite3.Connection) -> None:
     assert borrow(db, "r4", ask("two"), amount=LIMIT).contested
 
 
-def _repay(
-    db: sqlite3.Connection, charge: int, stripped: frozenset[Key] = NONE, doubtful: frozenset[Key] = NONE
-) -> Repaid:
-    finished = [(settlement("here", ("usd", charge)), reservation("here", hold("usd", 5, LIMIT)))]
-    (made,) = commit(db, lambda b: b.repay("one", finished, stripped, 0.0, doubtful))
+def _repay(db: sqlite3.Connection, charge: int, shrinks: int, doubtful: frozenset[Key] = NONE) -> Repaid:
+    finished = Finished.of([(settlement("here", ("usd", charge)), (("usd", shrinks),))])
+    (made,) = commit(db, lambda b: b.repay("one", finished, 0.0, doubtful))
     assert isinstance(made, Repaid)
     return made
 
 
-@pytest.mark.parametrize(("charge", "shrinks"), [(0, 0), (2, 2), (5, 5), (9, 5)])
-def test_settling_shrinks_the_lease_by_what_was_spent(db: sqlite3.Connection, charge: int, shrinks: int) -> None:
+@pytest.mark.parametrize(("charge", "shrinks"), [(0, 0), (2, 2), (9, 5), (2, 5)])
+def test_settling_charges_and_shrinks_the_lease(db: sqlite3.Connection, charge: int, shrinks: int) -> None:
     (free,) = borrow(db, "r1", ask(first=True)).leased
-    made = _repay(db, charge)
+    made = _repay(db, charge, shrinks)
     assert (made.settled[0].applied, made.settled[0].before, made.notice) == (True, (0,), Notice())
     assert leases(db) == [("one", free - shrinks, Wanted.NO)]
     assert counter(db) == (charge, 1 + free - shrinks)
-    assert not _repay(db, charge, doubtful=frozenset([(TEAM, "here")])).settled[0].applied
+    assert not _repay(db, charge, shrinks, frozenset([(TEAM, "here")])).settled[0].applied
     assert counter(db) == (charge, 1 + free - shrinks)
 
 
-def test_settling_gives_others_all_that_was_held_where_they_want_it(db: sqlite3.Connection) -> None:
+def test_of_one_transaction_each_request_is_settled_once(db: sqlite3.Connection) -> None:
     (free,) = borrow(db, "r1", ask(first=True)).leased
-    _repay(db, 2, frozenset([USD]))
-    assert leases(db) == [("one", free - 5, Wanted.NO)]
-    assert counter(db) == (2, 1 + free - 5)
+    finished = Finished.of([(settlement("here", ("usd", 2)), (("usd", 2),))])
+    made = commit(db, *[lambda b: b.repay("one", finished, 0.0, NONE)] * 2)
+    assert [own.settled[0].applied for own in made] == [True, False]  # type: ignore[attr-defined]
+    assert (leases(db), counter(db)) == ([("one", free - 2, Wanted.NO)], (2, 1 + free - 2))
 
 
 def test_of_leases_that_are_gone_the_worker_is_told_and_its_requests_are_settled_all_the_same(
@@ -148,7 +148,7 @@ def test_of_leases_that_are_gone_the_worker_is_told_and_its_requests_are_settled
     borrow(db, "r1", ask(first=True))
     commit(db, lambda b: b.settle(settlement("r1")), lambda b: b.expire(NOW + 70))
     assert (leases(db), counter(db)) == ([], (0, 0))
-    made = _repay(db, 2)
+    made = _repay(db, 2, 2)
     assert (made.settled[0].applied, made.notice) == (True, Notice(lost=True))
     assert counter(db) == (2, 0)
     assert commit(db, lambda b: b.give_back("one", [(USD, 50)], NONE, NOW + 900)) == [Notice(lost=True)]
@@ -163,7 +163,7 @@ def test_leases_expire_when_they_were_last_renewed_until(db: sqlite3.Connection)
     assert sqlite_leases.expired(db, NOW + 69) == []
     assert sqlite_leases.expired(db, NOW + 70) == ["one"]
     commit(db, lambda b: b.give_back("one", [], NONE, NOW + 90))
-    commit(db, lambda b: b.repay("one", [], NONE, NOW + 99, NONE))
+    commit(db, lambda b: b.repay("one", Finished.of([]), NOW + 99, NONE))
     assert sqlite_leases.expired(db, NOW + 98) == []
     assert sqlite_leases.expired(db, NOW + 99) == ["one"]
 
@@ -226,8 +226,8 @@ def test_of_the_dead_the_journal_is_charged_and_then_removed(db: sqlite3.Connect
         journal.add(reservation(f"j{number}", hold("usd", 5, LIMIT, lapsed=3)))
     journal.settle(settlement("j2", ("usd", 2)))
     journal.close()
-    finished = [(settlement("j0", ("usd", 1)), reservation("j0", hold("usd", 5, LIMIT)))]
-    commit(db, lambda b: b.repay("one", finished, NONE, 0.0, NONE), memory=memory)
+    finished = Finished.of([(settlement("j0", ("usd", 1)), (("usd", 1),))])
+    commit(db, lambda b: b.repay("one", finished, 0.0, NONE), memory=memory)
     (lapsed,) = commit(db, lambda b: b.expire(NOW + 70), memory=memory)
     assert [made.id for made in lapsed] == ["r1", "j1", "j3"]  # type: ignore[attr-defined]
     assert counter(db) == (1 + 1 + 2 + 2 * 3, 0)

@@ -1,0 +1,45 @@
+"""Requests that have ended are recorded and settled together, and while others are waiting for their upstreams.
+
+The same code for several requests, one after the other, takes a third of the time that it takes now and then: the
+processor still has it at hand. And the next request is on its way before anything is done for the last one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway import logs
+
+_AT_LAST_S = 0.002  # where no other request comes
+
+
+class Endings:
+    """Takes what is to be done for each ended request."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+
+    def __call__(self, end: Callable[[], None]) -> None:
+        """Take over what ends a request; returns at once."""
+        self._waiting.append(end)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_AT_LAST_S, self.flush)
+
+    def flush_soon(self) -> None:
+        """Do what waits in the loop's next turn: it is a good time."""
+        if self._waiting and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Do all that waits."""
+        for scheduled in (self._timer, self._soon):
+            if scheduled is not None:
+                scheduled.cancel()
+        self._timer = self._soon = None
+        waiting, self._waiting = self._waiting, []
+        for end in waiting:
+            try:
+                end()
+            except Exception as error:  # noqa: BLE001 - the others are to be ended all the same
+                logs.event("request_not_recorded", error=type(error).__name__, where=logs.place(error))

@@ -1,0 +1,48 @@
+"""What ends requests: done together, soon, once, and whatever becomes of one of them."""
+
+import asyncio
+import io
+import json
+
+from gateway import logs
+from gateway.endings import Endings
+
+
+async def test_what_ends_requests_waits_for_a_good_time_or_a_moment() -> None:
+    done, endings = list[int](), Endings()
+    endings(lambda: done.append(1))
+    endings(lambda: done.append(2))
+    await asyncio.sleep(0)
+    assert done == []
+    endings.flush_soon()
+    assert done == []  # whose turn it is goes on first
+    await asyncio.sleep(0)
+    assert done == [1, 2]
+    endings(lambda: done.append(3))
+    await asyncio.sleep(0.05)
+    assert done == [1, 2, 3]
+
+
+async def test_nothing_is_done_twice() -> None:
+    done, endings = list[int](), Endings()
+    endings.flush_soon()
+    endings(lambda: done.append(1))
+    endings.flush_soon()
+    endings.flush()
+    endings.flush()
+    await asyncio.sleep(0.05)
+    assert done == [1]
+
+
+async def test_one_that_fails_is_said_to_and_leaves_the_others() -> None:
+    def fails() -> None:
+        raise ValueError("sk-secret")
+
+    logs.configure(out := io.StringIO())
+    done, endings = list[int](), Endings()
+    for end in (fails, lambda: done.append(2)):
+        endings(end)
+    endings.flush()
+    line = json.loads(out.getvalue())
+    assert (done, line["event"], line["error"]) == ([2], "request_not_recorded", "ValueError")
+    assert "sk-secret" not in str(line)
