@@ -1,7 +1,7 @@
 """What was last heard of the counters, by this process: never asked for on its own account, and soon out of date."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.budgets.limits import Limit, Unit
@@ -49,15 +49,13 @@ class Standings:
 
     def narrowest(self, team: str, limits: Sequence[Limit]) -> int | None:
         """Return the largest window that budgets which run out still allow; None: as large as any."""
-        return min(self._narrow(team, limits), default=None)
+        narrow = [(limit, limit.budget.narrow) for limit in limits if limit.budget is not None and limit.budget.narrow]
+        return min(self._sizes(team, narrow), default=None) if narrow else None
 
-    def _narrow(self, team: str, limits: Sequence[Limit]) -> Iterator[int]:
-        for limit in limits:
-            if limit.budget is None or not limit.budget.narrow or (known := self.of(team, limit)) is None:
-                continue
-            yield from (
-                size for percent, size in limit.budget.narrow.items() if known.spent * 100 >= percent * limit.most
-            )
+    def _sizes(self, team: str, narrow: Sequence[tuple[Limit, Mapping[int, int]]]) -> Iterator[int]:
+        for limit, sizes in narrow:
+            if (known := self.of(team, limit)) is not None:
+                yield from (size for percent, size in sizes.items() if known.spent * 100 >= percent * limit.most)
 
 
 def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Reached]:
