@@ -1,7 +1,9 @@
-"""Requests that have ended are recorded and settled together, and while others are waiting for their upstreams.
+"""Requests that have ended are recorded and settled together, at a moment when nobody waits for it.
 
 The same code for several requests, one after the other, takes a third of the time that it takes now and then: the
-processor still has it at hand. And the next request is on its way before anything is done for the last one.
+processor still has it at hand. One that held nothing waits until the next request is on its way to its upstream. What
+others held is settled with the loop's next turn, and before anything more is set aside: were this process killed, no
+more could be left unsettled than it had under way.
 """
 
 import asyncio
@@ -20,10 +22,12 @@ class Endings:
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
 
-    def __call__(self, end: Callable[[], None]) -> None:
-        """Take over what ends a request; returns at once."""
+    def __call__(self, end: Callable[[], None], *, held: bool = False) -> None:
+        """Take over what ends a request, which `held` something of a budget or not; returns at once."""
         self._waiting.append(end)
-        if self._timer is None:
+        if held:
+            self.flush_soon()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_AT_LAST_S, self.flush)
 
     def flush_soon(self) -> None:
@@ -33,6 +37,8 @@ class Endings:
 
     def flush(self) -> None:
         """Do all that waits."""
+        if not self._waiting:
+            return
         for scheduled in (self._timer, self._soon):
             if scheduled is not None:
                 scheduled.cancel()

@@ -142,7 +142,7 @@ class Pipeline:
             await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
         finally:
             trace.ended = time.perf_counter()
-            self.endings(partial(self._end, trace))
+            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
 
     def _end(self, trace: Trace) -> None:
         record = trace.record(self.settings, self.prices.get(trace.upstream or ""))

@@ -113,6 +113,7 @@ class Spending:
             worst = worst.times(len(served.all) + self.settings.retries.attempts)
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, asked.model, entry)
+        self.endings.flush()
         try:
             trace.ticket = ticket = self.admission.take(application) or await self._admitted(application)
         except GatewayError:
@@ -125,7 +126,7 @@ class Spending:
         try:
             return await self.admission.admit(application)
         except (InsufficientQuotaError, RateLimitError):
-            self.endings.flush()
+            self.endings.flush()  # of those that have ended since
             if not self.settling.flush():
                 raise
         await asyncio.sleep(0)  # The settlements are on their way before the second reservation.

@@ -23,6 +23,15 @@ async def test_what_ends_requests_waits_for_a_good_time_or_a_moment() -> None:
     assert done == [1, 2, 3]
 
 
+async def test_what_held_something_ends_with_the_next_turn() -> None:
+    done, endings = list[int](), Endings()
+    endings(lambda: done.append(1))
+    endings(lambda: done.append(2), held=True)
+    assert done == []
+    await asyncio.sleep(0)
+    assert done == [1, 2]
+
+
 async def test_nothing_is_done_twice() -> None:
     done, endings = list[int](), Endings()
     endings.flush_soon()

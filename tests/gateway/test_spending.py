@@ -157,6 +157,14 @@ async def test_a_budget_with_no_room_refuses_before_anything_is_sent(upstream: U
     assert len(upstream.requests) == 1
 
 
+async def test_what_has_ended_is_settled_before_anything_more_is_set_aside(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 10_000})) as line:
+        seen: list[dict[str, set[str]]] = []
+        line.accounts.endings(lambda: seen.append(dict(line.pipeline.spending.admission.open)))
+        assert said(await chat(line)) == (200, None)
+    assert seen == [{}]
+
+
 @pytest.mark.parametrize("policy, status", [({}, 200), ({"budget": {"tokens": 10_000}}, 400), (ONE_MODEL, 400)])
 async def test_a_body_that_cannot_be_read_is_refused_where_it_is_held_to_something(
     upstream: Upstream, policy: dict[str, Any], status: int
