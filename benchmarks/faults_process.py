@@ -22,11 +22,12 @@ from benchmarks.gateway_process import GatewayProcess
 from benchmarks.observed import named
 from benchmarks.processes import free_port, running
 from gateway.store.entries import Entry, State
+from gateway.store.sqlite_allowance import SLACK_S
 
 _CLIENTS = 16
 _KILLS = 3
 _UP_S = (0.5, 1.5)  # between the kills
-_EXPIRED_S = 2 * EXPIRY_S + 3
+_EXPIRED_S = 2 * EXPIRY_S + SLACK_S  # leases outlive reservations by so much, and then they have to be found
 _REPLACED_S = 10.0
 _DRAIN_S = "3"  # as by default
 _WORKER = b"spawn_main"
