@@ -105,7 +105,7 @@ class Trace(msgspec.Struct):
         return done.saving.usd(prices, self.served_model or self.request.model, forwarded)
 
     def _overhead(self) -> float:
-        until = self.asked or time.perf_counter()
+        until = self.asked or self.ended or time.perf_counter()
         return (until - (self.received or self.started)) * 1e3
 
     def record(self, settings: Settings, prices: PriceBook | None) -> RequestRecord:

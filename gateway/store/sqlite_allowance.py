@@ -118,11 +118,7 @@ class Allowance:
         holder = self._holder
         finished, until = Finished.of([(own, holder.settle(own)) for own in settlements]), self._renewed()
         # What was set aside here, and nobody has tried to settle yet, is not in the file.
-        doubtful = (
-            frozenset(holder.doubtful.intersection(finished.rows))
-            if finished.rows
-            else frozenset(map(_key, settlements))
-        )
+        doubtful = frozenset(_doubtful(holder, finished))
         try:
             future = self._writer.submit(
                 lambda batch: batch.repay(holder.name, finished, until, doubtful), tuple(doubtful)
@@ -360,6 +356,12 @@ def _left(holder: Holder, future: "asyncio.Future[None]") -> None:
 
 def _key(settlement: Settlement) -> Key:
     return settlement.team, settlement.id
+
+
+def _doubtful(holder: Holder, finished: Finished) -> Iterable[Key]:
+    if finished.rows:  # all are the holder's own
+        return holder.doubtful.intersection(finished.rows)
+    return (_key(own) for own, of in finished.settlements if of is None or _key(own) in holder.doubtful)
 
 
 def _not_ended(holder: Holder, finished: Finished) -> None:

@@ -58,8 +58,8 @@ class Sums:
 class Finished:
     """Settlements of one worker, each with how its leases shrink; None: not set aside of these, or settled before.
 
-    Where there is no such, `rows` for the ledger by team and id, and `sums`, are made before: what the writing thread
-    computes, the event loop waits for.
+    Where all are, `rows` for the ledger by team and id, and `sums`, are made here, before the writing thread gets them:
+    what that computes, the event loop waits for.
     """
 
     settlements: Sequence[tuple[Settlement, Shrinks | None]]

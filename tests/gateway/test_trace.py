@@ -82,3 +82,10 @@ def test_what_the_upstream_holds_itself_is_estimated_at_what_it_may_be() -> None
 
     assert estimated(linked=False) == 3_000
     assert estimated(linked=True) == 55_000
+
+
+def test_what_passes_between_a_request_s_end_and_its_record_is_nobody_s_overhead() -> None:
+    done = Trace("chat.completions", started=10.0)
+    done.received, done.ended = 10.5, 11.0
+    stages = done.record(SETTINGS, None).stages
+    assert (stages.receive, stages.overhead, stages.total) == (500.0, 500.0, 1000.0)
