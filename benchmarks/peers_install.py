@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def environment(requirement: str) -> Path:
 
     Raises PeerUnavailableError when pip cannot install it.
     """
-    folder = _folder_of(requirement)
+    folder = _folder_of(f"{requirement}-python-{platform.python_version()}")  # peers get what the gateway has
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     return made(folder, [sys.executable, "-m", "venv", str(folder)], [*pip, requirement])
 

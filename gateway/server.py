@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, METRICS_DIR_VARIABLE, SUPERVISED_VARIABLE
@@ -109,6 +110,16 @@ class _Supervisor(Multiprocess):
         process = _Worker(self.config, self.sockets)
         process.start()
         return process
+
+    def keep_subprocess_alive(self) -> None:
+        """Start workers again that have died or hang."""
+        for place, process in enumerate(self.processes):
+            if process.exitcode is None and not process.is_alive(self.config.timeout_worker_healthcheck):
+                process.kill()
+                process.join()
+            if process.exitcode not in (None, STARTUP_FAILURE) and not self.should_exit.is_set():
+                self.processes[place] = self._started()
+        super().keep_subprocess_alive()  # it ends all where one could not even start
 
     def terminate_all(self) -> None:
         """Tell the workers to stop; what listens after them would only keep clients waiting, to be reset at the end."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,27 @@ def test_several_workers_serve_count_in_one_place_and_leave_nothing(upstream: Up
         assert found.process.wait(20) == 0
     assert not any(map(alive, workers))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["gateway.db", "gateway.yaml"]
+
+
+def test_a_worker_that_was_killed_is_replaced_by_its_like(upstream: Upstream, tmp_path: Path) -> None:
+    with serving(tmp_path, upstream, workers=2) as found:
+        assert eventually(lambda: len(workers_in(tmp_path)) == 2, 20)
+        first, killed = sorted(workers_in(tmp_path))
+        os.kill(killed, signal.SIGKILL)
+        assert eventually(lambda: len(workers_in(tmp_path) - {first, killed}) == 1, 20)
+        (new,) = workers_in(tmp_path) - {first, killed}
+        assert eventually(lambda: listeners(new) == listeners(first), 20)
+        assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+
+
+def listeners(pid: int) -> list[str]:
+    """The process' files that are listening sockets, as often as it has them open."""
+    listening = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"}
+    files = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed just now
+            files.append(str(file.readlink()))
+    return sorted(file for file in files if file.startswith("socket:[") and file[8:-1] in listening)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,4 +1,6 @@
 import json
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +98,25 @@ def test_a_long_list_is_read_to_its_end() -> None:
     assert doctor._names(body[:-1]) is None
     assert doctor._names(b"[" * 100_000) is None
     assert doctor._names(b"{}") is None
+
+
+@pytest.mark.parametrize(
+    ("configured", "prefix", "well"),
+    [
+        ("'--enable-optimizations' '--with-lto'", "/usr/local", True),  # the image's
+        ("'--enable-shared' '--prefix=/usr'", "/usr", True),  # Debian's
+        ("'--prefix=/root/.pyenv/versions/3.11.7' '--enable-shared'", "/root/.pyenv/versions/3.11.7", False),
+        ("", "/opt/python", False),
+    ],
+)
+async def test_a_python_without_optimizations_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: str, prefix: str, well: bool
+) -> None:
+    assert doctor.optimized(configured, prefix) is well
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: configured)
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    finding = (await found(tmp_path, upstreams={"main": {"base_url": "http://127.0.0.1:1/v1"}})).get("Python")
+    assert (finding is None) is well
+    assert well or (
+        finding and finding.level is Level.WARNING and prefix in finding.said and "PYTHON" in finding.advice
+    )
