@@ -30,6 +30,13 @@ class Endings:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_AT_LAST_S, self.flush)
 
+    async def done(self) -> None:
+        """Return when nothing waits any more: after the loop's next turn, which ends what has come together until then."""
+        if self._waiting:
+            self.flush_soon()
+            await asyncio.sleep(0)
+            self.flush()
+
     def flush_soon(self) -> None:
         """Do what waits in the loop's next turn: it is a good time."""
         if self._waiting and self._soon is None:

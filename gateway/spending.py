@@ -113,7 +113,7 @@ class Spending:
             worst = worst.times(len(served.all) + self.settings.retries.attempts)
         entry = self._entry(trace, caller, worst, route)
         application = Application(trace.id, caller, limits, worst, asked.model, entry)
-        self.endings.flush()
+        await self.endings.done()
         try:
             trace.ticket = ticket = self.admission.take(application) or await self._admitted(application)
         except GatewayError:

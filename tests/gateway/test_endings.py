@@ -55,3 +55,18 @@ async def test_one_that_fails_is_said_to_and_leaves_the_others() -> None:
     line = json.loads(out.getvalue())
     assert (done, line["event"], line["error"]) == ([2], "request_not_recorded", "ValueError")
     assert "sk-secret" not in str(line)
+
+
+async def test_who_waits_for_all_to_be_done_lets_those_of_the_same_turn_end_together() -> None:
+    done, endings = list[str](), Endings()
+    await endings.done()  # nothing waits: at once
+    endings(lambda: done.append("first"), held=True)
+
+    async def ends(name: str) -> None:
+        endings(lambda: done.append(name), held=True)
+
+    others = [asyncio.create_task(ends(name)) for name in ("second", "third")]
+    waiting = asyncio.create_task(endings.done())
+    await waiting
+    assert done == ["first", "second", "third"]
+    await asyncio.gather(*others)
