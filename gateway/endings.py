@@ -31,7 +31,7 @@ class Endings:
             self._timer = asyncio.get_running_loop().call_later(_AT_LAST_S, self.flush)
 
     async def done(self) -> None:
-        """Return when nothing waits any more: after the loop's next turn, which ends what has come together until then."""
+        """Return when nothing waits any more: after a turn of the loop, with what has ended until then."""
         if self._waiting:
             self.flush_soon()
             await asyncio.sleep(0)

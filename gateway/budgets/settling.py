@@ -123,6 +123,8 @@ class Settling:
         self._admission.let_go(ticket.team, ticket.id)
         if ticket.local:
             self._admission.outage.told(ticket.team, settlement.charges)
+        if not settled.standings:  # as of all but the last of a batch
+            return
         self._standings.heard(ticket.team, settled.standings)
         for passed in reached(ticket.team, ticket.limits, settled):
             self._told.reached(passed)

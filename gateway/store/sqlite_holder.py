@@ -130,10 +130,10 @@ class Holder:
 
     def forget(self, key: Key, standings: Iterable[Standing]) -> None:
         """Forget a request whose end the file has taken; the standings are those of its counters there."""
-        for known in (self.open, self.ended):
-            known.pop(key, None)
-        for marked in (self.ending, self.doubtful):
-            marked.discard(key)
+        self.open.pop(key, None)
+        self.ended.pop(key, None)
+        self.ending.discard(key)
+        self.doubtful.discard(key)
         for standing in standings:
             if (lease := self.leases.get((key[0], standing.counter))) is not None:
                 lease.spent, lease.reserved = standing.spent, standing.reserved - lease.free

@@ -38,6 +38,23 @@ def test_anything_else_is_refused_without_repeating_it(sent: str | None) -> None
     assert "sk-acme" not in str(error)
 
 
+def test_a_caller_who_was_found_is_found_again_and_nothing_tells_by_which_key() -> None:
+    keyring = Keyring.of(CALLERS, required=True)
+    for spaces in range(1, 3000):
+        for _ in range(2):
+            assert keyring.caller(f"Bearer{' ' * spaces}{ACME}", 0.0) is CALLERS[digest(ACME)]
+    assert 0 < len(keyring._latest) <= 256
+    assert ACME not in repr(keyring)
+    assert keyring.caller(f"Bearer {OLD}", 0.0).expires == 1000.0
+    refusal(keyring, f"Bearer {OLD}", 1000.0)
+    refusal(keyring, f"bearer {ACME}x")
+    many = {digest(f"sk-{number}"): Caller("acme", str(number), TeamPolicy()) for number in range(2000)}
+    for number in range(2000):
+        keyring = keyring if number else Keyring.of(many, required=True)
+        assert keyring.caller(f"Bearer sk-{number}", 0.0).key == str(number)
+    assert 0 < len(keyring._latest) <= 1024
+
+
 def test_a_digest_is_no_key() -> None:
     refusal(KEYRING, f"Bearer {digest(ACME)}")
 
