@@ -60,13 +60,13 @@ async def test_one_that_fails_is_said_to_and_leaves_the_others() -> None:
 async def test_who_waits_for_all_to_be_done_lets_those_of_the_same_turn_end_together() -> None:
     done, endings = list[str](), Endings()
     await endings.done()  # nothing waits: at once
-    endings(lambda: done.append("first"), held=True)
+    endings(lambda: done.append("first"))
 
     async def ends(name: str) -> None:
         endings(lambda: done.append(name), held=True)
 
-    others = [asyncio.create_task(ends(name)) for name in ("second", "third")]
     waiting = asyncio.create_task(endings.done())
+    others = [asyncio.create_task(ends(name)) for name in ("second", "third")]
     await waiting
     assert done == ["first", "second", "third"]
     await asyncio.gather(*others)
