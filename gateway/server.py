@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -18,6 +19,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from gateway import logs
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, METRICS_DIR_VARIABLE, SUPERVISED_VARIABLE
 from gateway.http1.cycle import Shared
 from gateway.http1.inbound import Inbound
@@ -91,6 +93,12 @@ def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
 class _Worker(Process):
     """A process that serves with a server of ours."""
 
+    def start(self) -> None:
+        """Start it."""
+        super().start()
+        # The worker has its own. With this one open, who waits for a sign of life would not see that it has ended.
+        self.child_conn.close()
+
     @property
     def server(self) -> uvicorn.Server:
         """Return the server, made in the process itself."""
@@ -102,6 +110,8 @@ class _Worker(Process):
 class _Supervisor(Multiprocess):
     """Starts workers, and starts them again; SIGHUP is passed on instead of replacing them."""
 
+    failed = False  # to start a worker
+
     def init_processes(self) -> None:
         """Start the workers."""
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -112,14 +122,21 @@ class _Supervisor(Multiprocess):
         return process
 
     def keep_subprocess_alive(self) -> None:
-        """Start workers again that have died or hang."""
+        """Start workers again that have died or hang; end all where one could not even start."""
         for place, process in enumerate(self.processes):
-            if process.exitcode is None and not process.is_alive(self.config.timeout_worker_healthcheck):
-                process.kill()
-                process.join()
-            if process.exitcode not in (None, STARTUP_FAILURE) and not self.should_exit.is_set():
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()
+            process.join()
+            if process.exitcode == STARTUP_FAILURE:  # the next one would fail the same way
+                logs.event("worker_not_started", pid=process.pid)
+                self.failed = True
+                self.should_exit.set()
+            elif not self.should_exit.is_set():
                 self.processes[place] = self._started()
-        super().keep_subprocess_alive()  # it ends all where one could not even start
+                logs.event("worker_replaced", pid=process.pid, exit=process.exitcode, by=self.processes[place].pid)
 
     def terminate_all(self) -> None:
         """Tell the workers to stop; what listens after them would only keep clients waiting, to be reset at the end."""
@@ -177,7 +194,11 @@ def _serve(host: str, port: int, workers: int) -> None:
         timeout_worker_healthcheck=60,
     )
     if workers > 1:
-        _Supervisor(settings, [settings.bind_socket()]).run()
+        logs.configure()
+        supervisor = _Supervisor(settings, [settings.bind_socket()])
+        supervisor.run()
+        if supervisor.failed:
+            sys.exit(STARTUP_FAILURE)
     else:
         _Server(settings).run()
 

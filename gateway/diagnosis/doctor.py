@@ -181,7 +181,7 @@ def _machine(settings: Settings, config: Path | None) -> Iterator[Finding]:
         said = (
             f"that of {sys.base_prefix} was compiled without optimizations: requests take a fifth more of a processor"
         )
-        advice = "the system's or the image's does not; with pyenv, PYTHON_CONFIGURE_OPTS=--enable-optimizations"
+        advice = "use the system's (`make install PYTHON=/usr/bin/python3`) or the image's"
         yield Finding("Python", Level.WARNING, said, advice)
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server takes as many as it may
     if 0 <= files < _FEW_FILES:

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import json
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 import uvloop
+from uvicorn.config import STARTUP_FAILURE
 
 from benchmarks.processes import Server, free_port, running, status_of
 from gateway import server
@@ -98,6 +100,9 @@ def test_a_worker_that_was_killed_is_replaced_by_its_like(upstream: Upstream, tm
         (new,) = workers_in(tmp_path) - {first, killed}
         assert eventually(lambda: listeners(new) == listeners(first), 20)
         assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+        said = [line for line in map(json.loads, found.log.read_text().splitlines()) if "worker" in line["event"]]
+    replaced = {"event": "worker_replaced", "pid": killed, "exit": -signal.SIGKILL, "by": new}
+    assert [{name: line[name] for name in replaced} for line in said] == [replaced]
 
 
 def listeners(pid: int) -> list[str]:
@@ -126,15 +131,17 @@ def test_an_address_that_cannot_be_had_is_said_before_anything_starts(
     assert METRICS_DIR_VARIABLE not in os.environ
 
 
-def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_that_fails_says_why_and_ends(tmp_path: Path, workers: int) -> None:
     file, port = tmp_path / "gateway.yaml", free_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         admin = f"admin: {{token: 0123456789abcdef-admin, listen: '{address}'}}"
         file.write_text(f"upstreams: {{main: {{base_url: 'http://127.0.0.1:1/v1'}}}}\n{admin}\n")
-        command = [sys.executable, "-c", RUN.format(str(file), port, 1)]
+        command = [sys.executable, "-c", RUN.format(str(file), port, workers)]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 3
+    assert ended.returncode == STARTUP_FAILURE
+    assert ("worker_not_started" in ended.stdout) is (workers > 1)
     assert f"admin.listen: {address}: Address already in use" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
 
