@@ -12,8 +12,8 @@ The map. A request goes from route to pipeline to wire:
       headers.py        5  forward, retry, fall back (upstreams/, over http1/); which headers pass
       delivery.py       6  relay the reply; sse.py, answers.py: events, encoding.py: compressed replies
       endings.py        7  ended requests wait for a good moment, together; trace.py: what is known becomes one frozen
-                           record.py; recording.py: to logs.py, metrics.py (by tallies.py), traffic.py (how upstreams
-                           do) and receipts.py (the latest, in the store)
+                           record.py; recording.py: to logs.py (written by lines.py, a thread), metrics.py (by
+                           tallies.py), traffic.py (how upstreams do) and receipts.py (the latest, in the store)
       journey.py           ids and times for traces, where these are exported: tracing.py (a thread), otlp.py (spans)
       spending.py          and settled: charged, and written to the ledger, off the client's path
     usage.py pricing.py savings.py prefixes.py output_limits.py    tokens and money: reported, priced, saved

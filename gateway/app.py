@@ -53,6 +53,7 @@ class Gateway:
     def __init__(self, settings: Settings, config: Path | None, drain_s: float = 0.0) -> None:
         self._config = config
         self._metrics = Metrics()
+        logs.standard_output().count_lost(self._metrics.log_lines_lost)
         self._traffic = Traffic()
         self._pool = _pool(settings)
         self._accounts = Accounts(settings, config, self._metrics)
@@ -154,6 +155,7 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, logs.standard_output().finish)
             stack.callback(self._recording.flush)
             await stack.enter_async_context(self._accounts.running())
             stack.push_async_callback(self._finish_records)

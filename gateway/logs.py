@@ -1,27 +1,45 @@
 """Log lines as JSON, one a request; the only structlog user."""
 
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TextIO
+from functools import cache
+from typing import TextIO, cast
 
 import orjson
 import structlog
 
+from gateway.lines import Lines, Out
 from gateway.record import RequestRecord
 
+LONGEST_BODY = 200_000  # characters of a forwarded body; what is longer is cut
 
-def configure(out: TextIO = sys.stdout) -> None:
-    """Send every log line, the libraries' own too, to `out` as JSON."""
+
+@cache
+def standard_output() -> Lines:
+    """Return what takes this process' lines to its standard output."""
+    try:
+        # Under a number of its own: whatever is opened as 1 once that is closed, no line gets into it.
+        file = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # there is none
+        file = -1
+    return Lines(file, lambda count: _dumps({**_about("log_lines_lost"), "count": count}) + "\n")
+
+
+def configure(out: Out | None = None) -> None:
+    """Send every log line, the libraries' own too, to `out` as JSON: the standard output, unless another is named."""
+    out = standard_output() if out is None else out
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, out)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
@@ -41,8 +59,15 @@ def configure(out: TextIO = sys.stdout) -> None:
     root.setLevel(logging.WARNING)
 
 
+def _about(event: str) -> dict[str, object]:
+    return {"event": event, "level": "info", "timestamp": datetime.now(UTC)}
+
+
 def _encoded(value: object) -> bytes:
-    return orjson.dumps(value, default=str)
+    try:
+        return orjson.dumps(value, default=str)
+    except TypeError:  # a file's name that is no Unicode, a number of more than 64 bits
+        return json.dumps(value, default=str).encode()
 
 
 def _dumps(value: object, **_: object) -> str:
@@ -69,12 +94,12 @@ def place(error: BaseException) -> str:
 class RequestLog:
     """Writes one line a request, without the detour through structlog's processors: these lines are many."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
-        self._out = out
+    def __init__(self, out: Out | None = None) -> None:
+        self._out = standard_output() if out is None else out
 
     def __call__(self, records: Sequence[RequestRecord]) -> None:
         """Write the records' lines at once."""
-        about = _encoded({"event": "request", "level": "info", "timestamp": datetime.now(UTC)})[:-1] + b","
+        about = _encoded(_about("request"))[:-1] + b","
         self._out.write(b"".join([about + _encoded(fields(record))[1:] + b"\n" for record in records]).decode())
         self._out.flush()
 
@@ -133,7 +158,11 @@ def fields(record: RequestRecord) -> dict[str, object]:
             **{f"window_{name}": round(ms, 3) for name, ms in stages.windowing},
         },
     }
-    return line if record.forwarded_body is None else {**line, "forwarded_body": record.forwarded_body}
+    if (body := record.forwarded_body) is not None:
+        line["forwarded_body"] = body[:LONGEST_BODY]
+        if len(body) > LONGEST_BODY:
+            line["forwarded_body_left_out"] = len(body) - LONGEST_BODY
+    return line
 
 
 def _usd(value: Decimal | None) -> float | None:

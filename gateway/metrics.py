@@ -92,6 +92,7 @@ class Metrics:
         self._reached = counter("context_gateway_budget_reached", "Soft limits passed", ("team", "percent"))
         self._unsettled = counter("context_gateway_unsettled", "Requests charged at their worst case", ("team",))
         self._lost = counter("context_gateway_settlements_lost", "Requests of which the store could not be told", ())
+        self._log_lost = counter("context_gateway_log_lines_lost", "Log lines that could not be written", ())
         self._store = gauge("context_gateway_store_up", "Workers that the shared store answers")
         self._store.set(1)
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
@@ -147,6 +148,10 @@ class Metrics:
     def settlements_lost(self, count: int) -> None:
         """Count finished requests of which the store could not be told."""
         self._lost.inc(count)
+
+    def log_lines_lost(self, count: int) -> None:
+        """Count log lines that could not be written; from any thread."""
+        self._log_lost.inc(count)
 
     def unsettled(self, entries: Sequence[Entry]) -> None:
         """Count requests that were charged at their worst case, since nobody settled them."""
