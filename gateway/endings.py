@@ -51,8 +51,11 @@ class Endings:
                 scheduled.cancel()
         self._timer = self._soon = None
         waiting, self._waiting = self._waiting, []
+        errors = []
         for end in waiting:
             try:
                 end()
             except Exception as error:  # noqa: BLE001 - the others are to be ended all the same
-                logs.event("request_not_recorded", error=type(error).__name__, where=logs.place(error))
+                errors.append(error)
+        for failed in errors:
+            logs.event("request_not_recorded", error=type(failed).__name__, where=logs.place(failed))

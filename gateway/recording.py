@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway import logs
 from gateway.record import RequestRecord
 
 Recorder = Callable[[Sequence[RequestRecord]], None]
@@ -28,8 +29,14 @@ class Recording:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on all that is here."""
+        """Hand on all that is here, to every recorder, whatever becomes of it at another."""
         records, self._waiting = self._waiting, []
-        if records:
-            for recorder in self._recorders:
-                recorder(records)
+        for recorder in self._recorders if records else ():
+            _given(records, recorder)
+
+
+def _given(records: Sequence[RequestRecord], recorder: Recorder) -> None:
+    try:
+        recorder(records)
+    except Exception as error:  # noqa: BLE001 - the others, and whoever ends these requests, go on all the same
+        logs.event("request_not_recorded", count=len(records), error=type(error).__name__, where=logs.place(error))

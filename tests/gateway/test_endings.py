@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 
+import pytest
+
 from gateway import logs
 from gateway.endings import Endings
 
@@ -55,6 +57,19 @@ async def test_one_that_fails_is_said_to_and_leaves_the_others() -> None:
     line = json.loads(out.getvalue())
     assert (done, line["event"], line["error"]) == ([2], "request_not_recorded", "ValueError")
     assert "sk-secret" not in str(line)
+
+
+async def test_the_others_end_even_where_that_cannot_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(logs, "event", fails)
+    done, endings = list[int](), Endings()
+    for end in (fails, lambda: done.append(1), lambda: done.append(2)):
+        endings(end)
+    with pytest.raises(BrokenPipeError):
+        endings.flush()
+    assert done == [1, 2]
 
 
 async def test_who_waits_for_all_to_be_done_lets_those_of_the_same_turn_end_together() -> None:
