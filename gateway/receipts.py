@@ -1,10 +1,13 @@
 """Receipts of finished requests: made off their clients' path, the latest ones kept in the store."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import zip_longest
 
+from msgspec import structs
+
+from gateway import logs
 from gateway.record import RequestRecord
 from gateway.store.contract import Store, StoreUnavailableError
 from gateway.store.receipts import Receipt, Span, SpanKind
@@ -12,7 +15,6 @@ from gateway.windowing import strip as strips
 from gateway.windowing.strip import Strip
 from gateway.windowing.types import WindowOutcome
 
-_LONGEST = 200_000  # characters of a body; what is longer is cut
 _MOST_SPANS = 4000  # more than a screen has pixels
 _KINDS = {strips.PROTECTED: SpanKind.PROTECTED, strips.CHUNK: SpanKind.CHUNK, strips.GAP: SpanKind.GAP}
 # Nobody can look at all of them where there are many, and each costs about what its settlement does.
@@ -34,7 +36,7 @@ class Receipts:
         """Take over records; returns at once."""
         if not self._most:
             return
-        self._waiting += records
+        self._waiting += map(_cut, records)
         if len(self._waiting) > 2 * _MOST:
             self._waiting = _worth(self._waiting)
         if self._timer is None:
@@ -54,9 +56,25 @@ class Receipts:
         task.add_done_callback(self._keeping.discard)
 
     async def _keep(self, records: Sequence[RequestRecord]) -> None:
-        receipts = await asyncio.to_thread(lambda: [receipt_of(record, record.outcome) for record in records])
-        with suppress(StoreUnavailableError):  # one that is away has more to catch up with than these
+        try:
+            receipts = await asyncio.to_thread(lambda: [receipt_of(record, record.outcome) for record in records])
             await self._store.keep(receipts, self._most)
+        except StoreUnavailableError:
+            pass  # one that is away has more to catch up with than these
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next ones are to be kept
+            logs.event("receipts_not_kept", count=len(records), error=type(error).__name__, where=logs.place(error))
+
+
+def _cut(record: RequestRecord) -> RequestRecord:
+    """Return the record with as much of its texts as its receipt takes: the rest would keep its memory meanwhile."""
+    body, outcome = record.forwarded_body, record.outcome
+    if body is None and (outcome is None or outcome.body is None):
+        return record
+    return structs.replace(
+        record,
+        forwarded_body=None if body is None else body[: logs.LONGEST_BODY],
+        outcome=outcome and dataclasses.replace(outcome, body=None),
+    )
 
 
 def _worth(records: Sequence[RequestRecord]) -> list[RequestRecord]:
@@ -76,7 +94,7 @@ def receipt_of(record: RequestRecord, outcome: WindowOutcome | None) -> Receipt:
         question=strip.question if strip and record.forwarded_body is not None else "",
         spans=_spans(strip) if strip else (),
         stages=tuple((name, round(ms, 3)) for name, ms in _stages(record)),
-        forwarded_body=(record.forwarded_body or "")[:_LONGEST],
+        forwarded_body=(record.forwarded_body or "")[: logs.LONGEST_BODY],
         model_served=record.model_served or "",
         attempts=tuple(f"{attempt.candidate.upstream}: {attempt.outcome}" for attempt in record.attempts),
         confidence=None if record.confidence is None else round(record.confidence, 3),

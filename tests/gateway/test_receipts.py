@@ -1,12 +1,16 @@
 import asyncio
-from collections.abc import AsyncIterator
+import dataclasses
+import io
+import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from gateway import logs
 from gateway.receipts import Receipts, receipt_of
-from gateway.store.receipts import Span, SpanKind
+from gateway.store.receipts import Receipt, Span, SpanKind
 from gateway.store.sqlite import SqliteStore
 from gateway.windowing.strip import Strip, packed
 from gateway.windowing.types import Reason, WindowOutcome
@@ -73,6 +77,49 @@ async def test_a_store_that_is_away_loses_them_quietly(tmp_path: Path) -> None:
     receipts = Receipts(SqliteStore(tmp_path / "never-opened.db", "process"), 10)
     receipts([RECORD])
     await receipts.finish()
+
+
+async def test_a_store_that_fails_otherwise_is_said_to_and_gets_the_next_ones(store: SqliteStore) -> None:
+    logs.configure(out := io.StringIO())
+    keep, calls = store.keep, list[int]()
+
+    async def fails_once(receipts: Sequence[Receipt], most: int) -> None:
+        calls.append(len(receipts))
+        if len(calls) == 1:
+            raise ValueError("a prompt's text")
+        await keep(receipts, most)
+
+    store.keep = fails_once  # type: ignore[method-assign]
+    receipts = Receipts(store, 10)
+    for name in ("req-1", "req-2"):
+        receipts([replace(RECORD, id=name)])
+        await receipts.finish()
+    assert await store.receipt("acme", "req-1") is None
+    assert await store.receipt("acme", "req-2") is not None
+    line = json.loads(out.getvalue())
+    assert (line["event"], line["count"], line["error"]) == ("receipts_not_kept", 1, "ValueError")
+    assert "test_receipts.py" in line["where"]
+    assert "prompt" not in out.getvalue()
+
+
+async def test_while_they_wait_they_hold_no_more_of_a_text_than_is_kept(store: SqliteStore) -> None:
+    receipts = Receipts(store, 10)
+    outcome = windowed(("c", 60, 250, "y"))
+    receipts(
+        [
+            RECORD,
+            replace(RECORD, id="req-2", forwarded_body="x" * 300_000),
+            replace(RECORD, id="req-3", outcome=dataclasses.replace(outcome, body=b"x" * 300_000)),
+        ]
+    )
+    first, second, third = receipts._waiting
+    assert first is RECORD
+    assert len(second.forwarded_body or "") == 200_000
+    assert third.outcome == outcome
+    await receipts.finish()
+    found = await store.receipt("acme", "req-3")
+    assert found is not None
+    assert len(found.spans) == 1
 
 
 def windowed(*columns: tuple[str, int, int, str]) -> WindowOutcome:
