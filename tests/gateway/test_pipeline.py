@@ -1,9 +1,12 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
@@ -228,20 +231,66 @@ async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
     assert (line.record.route, line.record.status, line.record.error) == ("none", 404, "unknown_url")
 
 
-async def test_a_relayed_json_body_goes_where_its_model_is_served(upstream: Upstream) -> None:
-    upstreams = {"main": {"base_url": upstream.url}, "second": {"base_url": upstream.url, "api_key": "sk-second"}}
-    models = {"embedder": {"upstream": "second"}}
-    body = b'{"model": "embedder", "input": "hi"}'
-    larger = b'{"model": "embedder", "input": "%s"}' % (b"x" * (1 << 20))
-    async with pipeline(upstream.url, upstreams=upstreams, models=models) as line:
-        for sent, header, served in (
-            (body, JSON, "second"),
-            (b'{"model": "unknown"}', JSON, "main"),
-            (body, (b"content-type", b"text/plain"), "main"),
-            (larger, JSON, "main"),  # too large to be held for its model
+SHORT, LONGER = b'{"model": "special", "input": "hi"}', b'{"model": "special", "input": "%s"}' % (b"x" * (1 << 20))
+ODDLY_TYPED = (b"content-type", b"Application/JSON ; charset=utf-8")
+PLAIN = (b"content-type", b"text/plain")
+
+
+@asynccontextmanager
+async def two_upstreams(url: str, **more: Any) -> AsyncIterator[Recorded]:
+    """A pipeline that sends the model `special` to the upstream `second`, which is known by its key."""
+    upstreams = {"main": {"base_url": url}, "second": {"base_url": url, "api_key": "sk-second"}}
+    async with pipeline(url, upstreams=upstreams, models={"special": {"upstream": "second"}}, **more) as line:
+        yield line
+
+
+async def served(line: Recorded, upstream: Upstream, call: Call, route: Route) -> str:
+    """Return the upstream that was sent the request."""
+    await call.by(partial(line.pipeline.relay, route=route))
+    name = "second" if upstream.last.get("authorization") == "Bearer sk-second" else "main"
+    assert line.records[-1].upstream == name
+    return name
+
+
+@pytest.mark.parametrize("route", [Route.EMBEDDINGS, Route.COMPLETIONS])
+async def test_a_counted_body_goes_where_its_model_is_served_however_it_comes(upstream: Upstream, route: Route) -> None:
+    path = f"/v1/{route.value}"
+    async with two_upstreams(upstream.url) as line:
+        for body, kind in ((SHORT, JSON), (SHORT, ODDLY_TYPED), (SHORT, PLAIN), (LONGER, JSON)):
+            for call in (Call("POST", path, body, kind), Call("POST", path, body, kind).chunked(100_000)):
+                assert await served(line, upstream, call, route) == "second"
+                assert upstream.last.body == body
+        assert await served(line, upstream, Call("POST", path, b'{"model": "unknown"}', JSON), route) == "main"
+
+
+async def test_a_counted_body_of_a_model_that_decides_has_a_longest_length(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url, limits={"body_mb": 0.01}) as line:
+        for call in (
+            Call("POST", "/v1/embeddings", LONGER, JSON),
+            Call("POST", "/v1/embeddings", LONGER).chunked(5000),
         ):
-            relay = partial(line.pipeline.relay, route=Route.EMBEDDINGS)
-            await Call("POST", "/v1/embeddings", sent, header).by(relay)
-            assert upstream.last.body == sent
-            assert line.records[-1].upstream == served
-            assert upstream.last.get("authorization") == ("Bearer sk-second" if served == "second" else "")
+            reply = await call.by(partial(line.pipeline.relay, route=Route.EMBEDDINGS))
+            assert (reply.status, reply.json()["error"]["code"]) == (413, "body_too_large")
+    assert upstream.requests == []
+
+
+async def test_other_short_json_bodies_go_where_their_model_is_served(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url) as line:
+        for body, kind, name in (
+            (SHORT, JSON, "second"),
+            (SHORT, ODDLY_TYPED, "second"),
+            (SHORT, PLAIN, "main"),
+            (SHORT, (b"content-type", b"application/jsonl"), "main"),
+            (LONGER, JSON, "main"),
+        ):
+            images = partial(Call, "POST", "/v1/images/generations", body, kind)
+            for call in (images(), images().chunked(100_000)):
+                assert await served(line, upstream, call, Route.OTHER) == name
+                assert upstream.last.body == body
+
+
+async def test_what_hides_the_model_leaves_it_to_the_first_upstream(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url) as line:
+        for coding, name in ((b"br", "main"), (b"Identity", "second")):
+            call = Call("POST", "/v1/embeddings", SHORT, JSON, (b"content-encoding", coding))
+            assert await served(line, upstream, call, Route.EMBEDDINGS) == name
