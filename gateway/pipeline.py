@@ -126,9 +126,20 @@ class Pipeline:
             await self._deliver(exchange, trace, reply)
 
     async def _recorded(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
-        """Serve a request, answer the gateway's own errors, and record it, however it ends."""
+        """Serve a request, and record it, however it ends."""
         if self.sampler is not None:
             trace.journey = self.sampler.begin(exchange.method, exchange.headers)
+        try:
+            await self._served(exchange, trace, serve)
+            trace.ended = time.perf_counter()
+            if trace.worst is not None and trace.worst.long:
+                await trace.weigh()
+        finally:
+            trace.ended = trace.ended or time.perf_counter()
+            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
+
+    async def _served(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
+        """Serve a request, and answer the gateway's own errors."""
         try:
             await serve
         except ClientGoneError:
@@ -140,9 +151,6 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the last resort: a clear answer instead of a traceback
             logs.event("request_failed", id=trace.id, error=type(error).__name__, where=logs.place(error))
             await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
-        finally:
-            trace.ended = time.perf_counter()
-            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
 
     def _end(self, trace: Trace) -> None:
         record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
