@@ -18,11 +18,11 @@ _FRAME_TOKENS = 64
 _TOOL_TOKENS = 512
 _FRAME_SHARE = 8
 _TOOLS = re.compile(rb'"(?:tools|functions)"\s*:')
-# A prompt of which the body is only the end, or which tools of the upstream's own add to: what most models' context
-# holds.
+# A prompt of which the body is only the end, which tools of the upstream's own add to, or in which a file stands: of a
+# PDF text and pictures of all pages are billed, however few bytes it has. It is what most models' context holds.
 _LINKED_TOKENS = 200_000
 _LINKED = re.compile(
-    rb'"file_(?:id|url)"\s*:\s*"|"web_search_options"\s*:'
+    rb'"file_(?:id|url|data)"\s*:\s*"|"web_search_options"\s*:'
     rb'|"type"\s*:\s*"(?:item_reference|file_search|web_search|code_interpreter|computer_use|mcp")'
 )
 # Nearly every image is named by both, so that each is counted twice; the largest counts 10,000 patches.

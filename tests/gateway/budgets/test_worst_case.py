@@ -234,6 +234,7 @@ async def test_text_that_looks_like_an_image_counts_as_text(body: dict[str, Any]
         {"web_search_options": {}},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://example.com"}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "data:application/pdf;base64,"}]}]},
         {"input": [{"type": "item_reference", "id": "i"}]},
     ],
 )
@@ -243,8 +244,15 @@ async def test_what_the_upstream_adds_is_allowed_for(extra: dict[str, Any]) -> N
     assert linked.completion == 1000
 
 
+async def test_of_a_file_in_a_chat_every_page_is_allowed_for() -> None:
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}}
+    body = {"messages": [{"role": "user", "content": [file]}]}
+    assert (await worst(body)).prompt > 200_000
+    assert (await worst(body, counted=10)).prompt > 200_000
+
+
 async def test_a_schema_about_files_adds_nothing() -> None:
-    schema = {"properties": {"file_id": {"type": "string"}, "file_url": {"type": "string"}}}
+    schema = {"properties": {name: {"type": "string"} for name in ("file_id", "file_url", "file_data")}}
     body = {"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}
     assert (await worst(body)).prompt < 2000
 
