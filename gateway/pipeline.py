@@ -160,8 +160,11 @@ class Pipeline:
     async def _answer(self, exchange: Exchange, trace: Trace, error: GatewayError) -> None:
         # An upload that its client broke off looks like an upstream's failure from the other side.
         trace.client_gone = exchange.client_gone
-        trace.delivery.status, trace.delivery.error = error.status, error.code
-        if not exchange.started and not exchange.client_gone:
+        trace.delivery.error = error.code
+        if exchange.started:
+            return  # What the client saw stays the status, and what was relayed is billed.
+        trace.delivery.status = error.status
+        if not exchange.client_gone:
             await exchange.refuse(error, self._said(trace))
 
     def _said(self, trace: Trace) -> Headers:

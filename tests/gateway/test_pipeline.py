@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
 from gateway.errors import UnknownUrlError
+from gateway.exchange import Message
 from gateway.policies import Route
+from gateway.store.entries import State
 from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
@@ -221,6 +223,27 @@ async def test_a_fault_of_our_own_is_a_clear_answer(upstream: Upstream) -> None:
     assert [(entry["event"], entry["id"]) for entry in logged] == [("request_failed", line.record.id)]
     assert "pipeline.py:" in logged[0]["where"]
     assert "a prompt's text" not in reply.body.decode() + str(logged)
+
+
+class BreaksAfter(Call):
+    """A client at which writing fails once some of the stream has come through."""
+
+    async def _keep(self, message: Message) -> None:
+        if b"data:" in self.body:
+            raise ZeroDivisionError
+        await super()._keep(message)
+
+
+async def test_a_fault_in_a_reply_that_has_begun_is_billed_by_what_was_relayed(upstream: Upstream) -> None:
+    with capture_logs() as logged:
+        async with pipeline(upstream.url) as line:
+            call = BreaksAfter("POST", CHAT, chat_body(stream=True), JSON, (b"x-behaviour", b"bytewise"))
+            await call.by(line.pipeline.chat)
+    record = line.record
+    assert (call.status, call.complete, logged[0]["event"]) == (200, False, "request_failed")
+    assert (record.status, record.error, record.state) == (200, "internal_error", State.ESTIMATED)
+    assert record.usage is not None
+    assert record.usage.completion > 0
 
 
 async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
