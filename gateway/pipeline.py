@@ -197,7 +197,7 @@ class Pipeline:
         ms = (time.perf_counter() - began) * 1e3
         applied = outcome.body is not None
         decision = plan.decision if applied or plan.decision is Decision.SHADOW else Decision.BYPASSED
-        warm = self.prefixes.warm_share(upstream, chat.model, chat.body)
+        warm = await self.prefixes.warm_share(upstream, chat.model, chat.body)
         return Windowed(decision, outcome.reason, outcome, self._saving(outcome, warm, ms), ms)
 
     async def _outcome(self, chat: ApiRequest, policy: WindowPolicy) -> WindowOutcome:
