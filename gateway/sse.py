@@ -45,7 +45,7 @@ class EventRelay:
         return self._noted(data[:cut]) if cut else b""
 
     def _continued(self, data: bytes) -> bytes:
-        """Return the whole events that these bytes complete behind half a one: its end is looked for in them alone."""
+        """Return the whole events that these bytes complete behind half an event; they alone are searched."""
         tail = self._tail
         start = max(0, len(tail) - _SEAM)
         tail += data
