@@ -21,16 +21,12 @@ _GARBLED = UpstreamUnreachableError("The upstream's reply is not what its Conten
 class BrokenReplyError(Exception):
     """The reply can't be completed and can't be turned into an error any more: the connection is to be closed."""
 
-    def __init__(self, cause: GatewayError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
 
 class Delivery(msgspec.Struct):
     """How far a reply has come; filled in as it is relayed, so that an early end leaves what was known.
 
-    `began`: its head has been passed on; `completed`: all of it has, to the end that the upstream gave it. A stream
-    that the upstream broke off, so that the gateway had to end it, is not complete.
+    `completed`: all of it has been passed on, to the end that the upstream gave it. A stream that the upstream broke
+    off, so that the gateway had to end it, is not complete.
     """
 
     status: int = 0
@@ -38,7 +34,6 @@ class Delivery(msgspec.Struct):
     usage: Usage | None = None
     model: str | None = None
     error: str | None = None
-    began: bool = False
     completed: bool = False
     events: EventRelay | None = None
 
@@ -75,7 +70,7 @@ async def _relay_whole(  # noqa: PLR0913, PLR0917 - as _relay_stream
     """Send on a reply that is here to its last byte, in one piece."""
     copy.add(whole)
     delivery.usage, delivery.model = copy.reported()
-    delivery.began = delivery.completed = True
+    delivery.completed = True
     await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
     delivery.first_byte = time.perf_counter() if whole else None
     await exchange.end(whole)
@@ -86,7 +81,6 @@ async def _relay_as_it_is(
 ) -> None:
     delivery.events = copy.events
     await exchange.start(reply.status, headers.to_client(reply.headers) + extra)
-    delivery.began = True
     try:
         async for piece in reply.chunks():
             delivery.first_byte = delivery.first_byte or time.perf_counter()
@@ -94,7 +88,7 @@ async def _relay_as_it_is(
             await exchange.write(piece)
     except GatewayError as error:
         delivery.error = error.code
-        raise BrokenReplyError(error) from None
+        raise BrokenReplyError(str(error)) from None
     finally:
         # Of a reply that has come whole the usage is known, also if the client leaves before it has taken it all.
         delivery.usage, delivery.model = copy.reported()
@@ -114,14 +108,13 @@ async def _relay_stream(  # noqa: PLR0913, PLR0917 - one value a stage; a bundle
     untrue = frozenset((b"content-encoding", b"content-length")) if events.drop_usage else frozenset[bytes]()
     delivery.events = events
     await exchange.start(reply.status, headers.to_client(reply.headers, untrue) + extra)
-    delivery.began = True
     try:
         await _relay_events(exchange, reply, delivery, events, decode)
     except (GatewayError, UndecodableError) as error:
         said = error if isinstance(error, GatewayError) else _GARBLED
         delivery.error = said.code
         if reply.header(b"content-length") and not events.drop_usage:
-            raise BrokenReplyError(said) from None
+            raise BrokenReplyError(str(said)) from None
         await exchange.end(said.sse_event())
 
 

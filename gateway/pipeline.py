@@ -32,7 +32,7 @@ from gateway.windowing.decide import Plan, decide, settings_for
 from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 
 _API = b"/v1"
-# A body up to this size is read before it is relayed where its model decides on the upstream, else while it is.
+# On a route that is not counted, a JSON body up to this size is read for its model before it is relayed.
 _READ_BODY = 1 << 20
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
@@ -126,9 +126,20 @@ class Pipeline:
             await self._deliver(exchange, trace, reply)
 
     async def _recorded(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
-        """Serve a request, answer the gateway's own errors, and record it, however it ends."""
+        """Serve a request, and record it, however it ends."""
         if self.sampler is not None:
             trace.journey = self.sampler.begin(exchange.method, exchange.headers)
+        try:
+            await self._served(exchange, trace, serve)
+            trace.ended = time.perf_counter()
+            if trace.worst is not None and trace.worst.long:
+                await trace.weigh()
+        finally:
+            trace.ended = trace.ended or time.perf_counter()
+            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
+
+    async def _served(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
+        """Serve a request, and answer the gateway's own errors."""
         try:
             await serve
         except ClientGoneError:
@@ -140,9 +151,6 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the last resort: a clear answer instead of a traceback
             logs.event("request_failed", id=trace.id, error=type(error).__name__, where=logs.place(error))
             await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
-        finally:
-            trace.ended = time.perf_counter()
-            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
 
     def _end(self, trace: Trace) -> None:
         record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
@@ -152,15 +160,18 @@ class Pipeline:
     async def _answer(self, exchange: Exchange, trace: Trace, error: GatewayError) -> None:
         # An upload that its client broke off looks like an upstream's failure from the other side.
         trace.client_gone = exchange.client_gone
-        trace.delivery.status, trace.delivery.error = error.status, error.code
-        if not exchange.started and not exchange.client_gone:
+        trace.delivery.error = error.code
+        if exchange.started:
+            return  # What the client saw stays the status, and what was relayed is billed.
+        trace.delivery.status = error.status
+        if not exchange.client_gone:
             await exchange.refuse(error, self._said(trace))
 
     def _said(self, trace: Trace) -> Headers:
         return trace.reply_headers(self.prices.get(trace.upstream or ""))
 
     async def _read(self, exchange: Exchange, trace: Trace, body: bytes, strict: bool = True) -> ApiRequest:
-        compressed = exchange.header(b"content-encoding") not in (None, "identity")
+        compressed = (exchange.header(b"content-encoding") or "identity").lower() != "identity"
         trace.request = asked = await parse_request(body, compressed, strict)
         trace.upstream = trace.upstream or self.candidates.of(asked.model).upstreams[0].upstream
         return asked
@@ -186,7 +197,7 @@ class Pipeline:
         ms = (time.perf_counter() - began) * 1e3
         applied = outcome.body is not None
         decision = plan.decision if applied or plan.decision is Decision.SHADOW else Decision.BYPASSED
-        warm = self.prefixes.warm_share(upstream, chat.model, chat.body)
+        warm = await self.prefixes.warm_share(upstream, chat.model, chat.body)
         return Windowed(decision, outcome.reason, outcome, self._saving(outcome, warm, ms), ms)
 
     async def _outcome(self, chat: ApiRequest, policy: WindowPolicy) -> WindowOutcome:
@@ -268,18 +279,14 @@ class Pipeline:
         finally:
             reply.close()
 
-    async def _relayed_body(
-        self, exchange: Exchange, caller: Caller, route: Route
-    ) -> bytes | AsyncIterator[bytes] | None:
-        """Return the body to relay: whole where it is held to limits, or where a short one decides on the upstream."""
-        if route in COUNTED and caller.restricted:
+    async def _relayed_body(self, exchange: Exchange, caller: Caller, route: Route) -> _Body:
+        """Return the body to relay: whole where it is held to limits, or where its model decides on the upstream."""
+        if route in COUNTED and (caller.restricted or self.model_decides):
             return await exchange.body(int(self.settings.limits.body_mb * 1e6))
-        length = exchange.header(b"content-length") or ""
-        json_body = (exchange.header(b"content-type") or "").startswith("application/json")
-        short = length.isdecimal() and 0 < int(length) <= _READ_BODY
-        if json_body and short and self.model_decides:
-            return await exchange.body(_READ_BODY)
-        return exchange.streamed_body()
+        pieces = exchange.streamed_body()
+        length = exchange.header(b"content-length") or "0"  # of a chunked body it is not known
+        readable = self.model_decides and _is_json(exchange) and length.isdecimal() and int(length) <= _READ_BODY
+        return await _whole_if_short(pieces) if pieces is not None and readable else pieces
 
     async def _relayed(self, exchange: Exchange, trace: Trace, body: bytes, asks: bool) -> UpstreamReply:
         if asks and trace.request is not None:
@@ -298,6 +305,29 @@ class Pipeline:
             await self._read(exchange, trace, bytes(copy), strict=False)
             await self._admit(trace, (), bytes(copy), route)
         return reply
+
+
+def _is_json(exchange: Exchange) -> bool:
+    kind, _, _ = (exchange.header(b"content-type") or "").partition(";")
+    return kind.strip().lower() == "application/json"
+
+
+async def _whole_if_short(pieces: AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes]:
+    """Return the whole body, or where it turns out to be long all of its pieces."""
+    held, size = list[bytes](), 0
+    async for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size > _READ_BODY:
+            return _resumed(held, pieces)
+    return b"".join(held)
+
+
+async def _resumed(held: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in held:
+        yield piece
+    async for piece in rest:
+        yield piece
 
 
 async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterator[bytes]:

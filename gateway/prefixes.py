@@ -4,14 +4,18 @@ Providers bill a prompt's cached prefix at a discount. A window breaks that pref
 would have had is taken off the saving. What is found here is the most that could have been cached.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+
+from gateway.windowing.measuring import MAX_BYTES
 
 _BLOCK = 2048
 # Providers keep a prefix for 5 to 10 minutes after its last use; longer at off-peak times, so the longer one counts.
 _LIFETIME_S = 600.0
 _MOST = 65536
+_INLINE = 65536  # bytes of a body that is looked through at once; a longer one in a thread
 
 
 class PrefixMemory:
@@ -20,10 +24,14 @@ class PrefixMemory:
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
-    def warm_share(self, upstream: str, model: str | None, body: bytes) -> float:
-        """Return the share of the body, 0 to 1, that an earlier one began with too, and remember this one."""
+    async def warm_share(self, upstream: str, model: str | None, body: bytes) -> float:
+        """Return the share of the body, 0 to 1, that an earlier one began with too, and remember this one.
+
+        One that is forwarded whole is to be remembered too: a window of the next one forgoes its discount.
+        """
+        owner = f"{upstream}\0{model}".encode()
+        digests = _digests(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_digests, owner, body)
         now = time.monotonic()
-        digests = _digests(f"{upstream}\0{model}".encode(), body)
         warm = 0
         for digest in digests:
             if now - self._seen.get(digest, -_LIFETIME_S) >= _LIFETIME_S:
@@ -43,7 +51,8 @@ class PrefixMemory:
 def _digests(owner: bytes, body: bytes) -> list[bytes]:
     running = hashlib.blake2b(owner, digest_size=16)
     digests = []
-    for end in range(_BLOCK, len(body) + 1, _BLOCK):
+    # None that is windowed has more of it.
+    for end in range(_BLOCK, min(len(body), MAX_BYTES) + 1, _BLOCK):
         running.update(body[end - _BLOCK : end])
         digests.append(running.digest())
     return digests

@@ -15,13 +15,14 @@ from gateway.windowing.spans import Edit, document, spliced
 _INLINE = 65536
 _LONGEST_NAME = 256  # characters of a user's or a model's name that are told apart
 _HUGE = 10**12
-_ASK = b'"stream_options":{"include_usage":true}'
+_ASKED = '{"include_usage":true}'
+_ASK = b'"stream_options":' + _ASKED.encode()
 
 
 class _Head(msgspec.Struct):
     model: Any = None
     stream: Any = None
-    stream_options: Any = None
+    stream_options: Any = msgspec.UNSET
     user: Any = None
     max_completion_tokens: Any = None
     max_tokens: Any = None
@@ -101,7 +102,7 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
         model=_name(head.model) if isinstance(head.model, str) else None,
         stream=head.stream is True,
         usage_asked=isinstance(options, dict) and bool(options.get("include_usage")),
-        stream_options_sent=options is not None,
+        stream_options_sent=options is not msgspec.UNSET,
         user=_name(head.user) if isinstance(head.user, str) else "",
         output=_output(head),
         answers=_answers(head),
@@ -165,7 +166,7 @@ def _lenient_head(body: bytes) -> _Head | None:
         raise InvalidJsonError(f"We could not parse the JSON body of your request: {_place(error)}.") from None
     if not isinstance(found, dict):
         return _Head()
-    return _Head(**{name: found.get(name) for name in _Head.__struct_fields__})
+    return _Head(**{name: found[name] for name in _Head.__struct_fields__ if name in found})
 
 
 def _place(error: ValueError) -> str:
@@ -194,13 +195,14 @@ def _asked_in_options(body: bytes) -> bytes | None:
     except (ValueError, KeyError, RecursionError):
         return None
     if not options.opened:
-        return None
+        whole = Edit(options.start, options.end, _ASKED)
+        return _edited(text, whole) if options.value is None else None
     if present := options.fields.get("include_usage"):
         edit = Edit(present.start, present.end, "true")
     else:
         comma = "," if options.fields else ""
-        edit = Edit(options.start + 1, options.start + 1, '"include_usage":true' + comma)
-    return spliced(text, [edit]).encode("utf-8", "surrogatepass")
+        edit = Edit(options.start + 1, options.start + 1, _ASKED[1:-1] + comma)
+    return _edited(text, edit)
 
 
 async def with_model(body: bytes, model: str) -> bytes:
@@ -214,7 +216,11 @@ def _named(body: bytes, model: str) -> bytes:
         found = document(text, {"model": None}).fields["model"]
     except (ValueError, KeyError, RecursionError):
         return body
-    return spliced(text, [Edit(found.start, found.end, json.dumps(model))]).encode("utf-8", "surrogatepass")
+    return _edited(text, Edit(found.start, found.end, json.dumps(model)))
+
+
+def _edited(text: str, edit: Edit) -> bytes:
+    return spliced(text, [edit]).encode("utf-8", "surrogatepass")
 
 
 class UsageRefusals:

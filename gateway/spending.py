@@ -13,7 +13,7 @@ from gateway.budgets.admission import Admission, Application, Ticket
 from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.settling import Settling
 from gateway.budgets.standing import Standings
-from gateway.budgets.worst_case import WorstCase, worst_case
+from gateway.budgets.worst_case import Weighing, WorstCase, worst_case
 from gateway.config import Settings
 from gateway.endings import Endings
 from gateway.errors import (
@@ -36,7 +36,6 @@ from gateway.trace import Trace
 from gateway.upstreams.candidates import Candidates
 from gateway.upstreams.upstream import Headers
 
-_INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
 _KINDS = {Unit.REQUESTS: "requests", Unit.RATE_TOKENS: "tokens"}
 
 
@@ -104,10 +103,11 @@ class Spending:
         if caller is None or asked is None or not isinstance(body, bytes) or route not in COUNTED:
             return
         counted = trace.windowed.tokens[1] if trace.windowed else None
-        trace.worst = weigh = partial(_weighed, asked, body, counted, route, self._answer(asked.model))
+        weigh = partial(_weighed, asked, body, counted, route, self._answer(asked.model))
+        trace.worst = weighing = Weighing(weigh, len(body))
         if not limits:
             return
-        worst = weigh() if len(body) <= _INLINE else await asyncio.to_thread(weigh)
+        worst = await weighing.apart() if weighing.long else weighing()
         served = self.candidates.of(asked.model)
         if self.settings.retries.after_sent:  # each attempt may be billed
             worst = worst.times(len(served.all) + self.settings.retries.attempts)

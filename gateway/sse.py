@@ -12,6 +12,7 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 # An event that never ends is passed on in pieces rather than kept in memory.
 _LONGEST_EVENT = 1 << 22
+_SEAM = len(b"\r\n\r\n") - 1  # bytes of an event's end that may have come before its last
 
 
 class EventRelay:
@@ -25,7 +26,7 @@ class EventRelay:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.drop_usage = drop_usage
-        self._tail = b""
+        self._tail = bytearray()  # of an event whose end has not come
         self._answer = AnswerCount()
 
     @property
@@ -36,17 +37,28 @@ class EventRelay:
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that these bytes complete."""
         if self._tail:
-            data = self._tail + data
+            return self._continued(data)
         if data.endswith(b"\n\n"):
-            whole, self._tail = data, b""
-        else:
-            cut = _last_event_end(data) or (len(data) if len(data) >= _LONGEST_EVENT else 0)
-            whole, self._tail = data[:cut], data[cut:]
+            return self._noted(data)
+        cut = _last_event_end(data) or (len(data) if len(data) >= _LONGEST_EVENT else 0)
+        self._tail += data[cut:]
+        return self._noted(data[:cut]) if cut else b""
+
+    def _continued(self, data: bytes) -> bytes:
+        """Return the whole events that these bytes complete behind half an event; they alone are searched."""
+        tail = self._tail
+        start = max(0, len(tail) - _SEAM)
+        tail += data
+        cut = len(tail) if data.endswith(b"\n\n") else _last_event_end(tail, start)
+        if not cut and len(tail) >= _LONGEST_EVENT:
+            cut = len(tail)
+        whole = bytes(tail[:cut])
+        del tail[:cut]
         return self._noted(whole) if whole else b""
 
     def rest(self) -> bytes:
         """Return what is left when the upstream has ended its stream properly."""
-        rest, self._tail = self._tail, b""
+        rest, self._tail = bytes(self._tail), bytearray()
         return self._noted(rest) if rest else b""
 
     def _noted(self, whole: bytes) -> bytes:
@@ -65,13 +77,15 @@ class EventRelay:
         return not (usage and self.drop_usage and _NO_CHOICES.search(event))
 
 
-def _last_event_end(data: bytes) -> int:
-    ends = (b"\n\n", b"\r\r", b"\r\n\r\n") if b"\r" in data else (b"\n\n",)
-    return max(_after_last(data, end) for end in ends)
+def _last_event_end(data: bytes | bytearray, start: int = 0) -> int:
+    """Return where the last event that ends behind `start` ends, or 0."""
+    if data.find(b"\r", start) < 0:
+        return _after_last(data, b"\n\n", start)
+    return max(_after_last(data, end, start) for end in (b"\n\n", b"\r\r", b"\r\n\r\n"))
 
 
-def _after_last(data: bytes, end: bytes) -> int:
-    found = data.rfind(end)
+def _after_last(data: bytes | bytearray, end: bytes, start: int) -> int:
+    found = data.rfind(end, start)
     return found + len(end) if found >= 0 else 0
 
 

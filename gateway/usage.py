@@ -94,11 +94,6 @@ _counts = msgspec.json.Decoder(_Usage)
 _text = msgspec.json.Decoder(str)
 
 
-def usage_of_reply(body: bytes) -> Usage | None:
-    """Read the usage of a whole reply, or of one event of a stream; None where there is none."""
-    return reported(body).usage
-
-
 def reported(body: bytes) -> Reported:
     """Read what a whole reply, or one event of a stream, says of itself."""
     try:

@@ -6,6 +6,8 @@ answer, also one that the client did not wait for, may have been produced whole,
 else leaving early would be a way round a budget.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from gateway.budgets.worst_case import WorstCase
@@ -19,14 +21,15 @@ _BYTES_A_TOKEN = 4
 class Sent(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
 
-    `worst` is None for routes whose tokens are not counted; `counted` are the prompt's tokens where these were; `lost`
-    attempts were given up for another although an upstream may have worked on them.
+    `worst` works the most out, for an estimate alone; it is None for routes whose tokens are not counted. `counted` are
+    the prompt's tokens where these were; `lost` attempts were given up for another although an upstream may have worked
+    on them.
     """
 
     out: bool
     head: bool
     client_gone: bool
-    worst: WorstCase | None
+    worst: Callable[[], WorstCase] | None
     counted: int | None
     lost: int = 0
 
@@ -38,13 +41,20 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     state: State
 
 
+def is_estimated(sent: Sent, delivery: Delivery) -> bool:
+    """Whether the bill is an estimate, for which the worst case is needed."""
+    if sent.worst is None:
+        return False
+    return sent.lost > 0 or (delivery.usage is None and not _costs_nothing(sent, delivery))
+
+
 def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
     """Return what the request is billed for."""
     found = _of_the_last(sent, delivery)
     if not sent.lost or sent.worst is None:
         return found
     last = found.usage or Usage(0, 0)
-    prompt = last.prompt + sent.lost * _prompt(sent, sent.worst)
+    prompt = last.prompt + sent.lost * _prompt(sent, sent.worst())
     return Outcome(msgspec.structs.replace(last, prompt=prompt), State.ESTIMATED)
 
 
@@ -53,9 +63,13 @@ def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
         return Outcome(delivery.usage, State.SETTLED)
     if sent.worst is None:
         return Outcome(None, State.SETTLED if sent.head else State.FREE)
-    if not sent.out or (sent.head and delivery.status >= 400):
+    if _costs_nothing(sent, delivery):
         return Outcome(None, State.FREE)
-    return Outcome(_estimate(sent, sent.worst, delivery), State.ESTIMATED)
+    return Outcome(_estimate(sent, sent.worst(), delivery), State.ESTIMATED)
+
+
+def _costs_nothing(sent: Sent, delivery: Delivery) -> bool:
+    return not sent.out or (sent.head and delivery.status >= 400)
 
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:

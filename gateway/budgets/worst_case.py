@@ -1,7 +1,8 @@
 """The most that a request can cost, before it is sent."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,6 @@ import msgspec
 
 from gateway.policies import Route
 from gateway.request import NO_OUTPUT, ApiRequest
-from gateway.usage import Usage
 from gateway.windowing.conversation import ROLES
 
 # Upstreams frame prompts in tokens of their own (a system prompt of the model's template, instructions for tools), and
@@ -18,11 +18,11 @@ _FRAME_TOKENS = 64
 _TOOL_TOKENS = 512
 _FRAME_SHARE = 8
 _TOOLS = re.compile(rb'"(?:tools|functions)"\s*:')
-# A prompt of which the body is only the end, or which tools of the upstream's own add to: what most models' context
-# holds.
+# A prompt of which the body is only the end, which tools of the upstream's own add to, or in which a file stands: of a
+# PDF text and pictures of all pages are billed, however few bytes it has. It is what most models' context holds.
 _LINKED_TOKENS = 200_000
 _LINKED = re.compile(
-    rb'"file_(?:id|url)"\s*:\s*"|"web_search_options"\s*:'
+    rb'"file_(?:id|url|data)"\s*:\s*"|"web_search_options"\s*:'
     rb'|"type"\s*:\s*"(?:item_reference|file_search|web_search|code_interpreter|computer_use|mcp")'
 )
 # Nearly every image is named by both, so that each is counted twice; the largest counts 10,000 patches.
@@ -31,11 +31,13 @@ _IMAGE_TOKENS = 5_500
 # Of this family an image counts 33 times as much (platform.openai.com/docs/guides/images-vision).
 _DEAR_IMAGES = ("gpt-4o-mini", 50_000)
 _IMAGE_DATA = "data:image/"
+_IMAGE_DATA_ANYHOW = b"data:image"  # where the slash behind it may be escaped
 _UNUSUAL = re.compile(
     b"|".join((_TOOLS.pattern, _LINKED.pattern, _IMAGE.pattern))
 )  # one search says of most: none of it
 _HUGE = 10**12  # more tokens than any answer has, and no more than a store's numbers can hold at any price
-_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+_ESCAPED = re.compile(rb"\\u00[2-7]")
+_INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
 
 
 class WorstCase(msgspec.Struct, frozen=True, gc=False):
@@ -53,10 +55,28 @@ class WorstCase(msgspec.Struct, frozen=True, gc=False):
         """Return that many of it."""
         return WorstCase(self.prompt * count, self.completion * count)
 
-    @property
-    def usage(self) -> Usage:
-        """The same as an upstream would report it."""
-        return Usage(self.prompt, self.completion)
+
+class Weighing:
+    """The worst case of one body, worked out once, when it is first wanted; `long` bodies are to be weighed `apart`."""
+
+    __slots__ = ("_found", "_weigh", "long")
+
+    def __init__(self, weigh: Callable[[], WorstCase], size: int) -> None:
+        self.long = size > _INLINE
+        self._weigh = weigh
+        self._found: WorstCase | None = None
+
+    def __call__(self) -> WorstCase:
+        """Return the worst case."""
+        if self._found is None:
+            self._found = self._weigh()
+        return self._found
+
+    async def apart(self) -> WorstCase:
+        """Return the worst case, worked out off the event loop."""
+        if self._found is None:
+            self._found = await asyncio.to_thread(self._weigh)
+        return self._found
 
 
 def worst_case(asked: ApiRequest, body: bytes, counted: int | None, route: Route, answer: int) -> WorstCase:
@@ -79,8 +99,10 @@ def _prompt(asked: ApiRequest, body: bytes, counted: int | None) -> int:
 
 
 def _unescaped(body: bytes) -> bytes:
-    """Undo escapes of plain letters, so that no key hides behind them."""
-    return _ESCAPED.sub(lambda found: bytes((int(found[1], 16),)), body) if b"\\u00" in body else body
+    """Undo escapes, so that no key hides behind them; what they stand for beyond Latin-1 is in no key."""
+    if b"\\u00" not in body or not _ESCAPED.search(body):
+        return body
+    return body.decode("raw_unicode_escape", "replace").encode("latin-1", "replace")
 
 
 def _text(body: bytes, counted: int | None, images: bool) -> int:
@@ -90,7 +112,7 @@ def _text(body: bytes, counted: int | None, images: bool) -> int:
     what counting passes over is bounded so: files, schemas, fields that few upstreams know.
     """
     most = len(body)
-    if counted is None and not images:
+    if counted is None and not (images and _IMAGE_DATA_ANYHOW in body):
         return most
     read = _read(body)
     most -= read.images

@@ -13,10 +13,11 @@ from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from retrieval.tokens import counter_for
 from retrieval.types import Deadline
 
-# Up to this many bytes for each token of the trigger, a body is counted in the gateway itself: that takes a
-# millisecond, less than waiting behind another request's window would. Images in the body do not count, as long as
-# they are quickly read.
+# Up to this many bytes for each token of the trigger, and no more than these at all, a body is counted in the gateway
+# itself: that takes a millisecond, less than waiting behind another request's window would. Images in the body do not
+# count, as long as they are quickly read.
 _COUNTED_HERE = 4
+_MOST_HERE = 16_384
 _READ_HERE = 4_000_000
 _IMAGE = b";base64,"
 _FIRST_PAUSE = 0.25
@@ -167,7 +168,7 @@ class WindowPool:
 
 def _is_light(body: bytes, policy: WindowPolicy) -> bool:
     """Whether the body without its images is quickly counted."""
-    limit = _COUNTED_HERE * policy.trigger_tokens
+    limit = min(_COUNTED_HERE * policy.trigger_tokens, _MOST_HERE)
     size = len(body)
     at = 0 if limit < size <= _READ_HERE else -1
     while at >= 0 and size > limit:

@@ -54,6 +54,16 @@ class Call:
         """Return the request as an exchange."""
         return Exchange(self._scope, self._inbox.get, self._keep)
 
+    def chunked(self, size: int) -> Self:
+        """Send the body in pieces of that size, its length not announced."""
+        body = self._inbox.get_nowait()["body"]
+        for at in range(0, len(body), size):
+            piece = {"type": "http.request", "body": body[at : at + size], "more_body": at + size < len(body)}
+            self._inbox.put_nowait(piece)
+        headers = [header for header in self._scope["headers"] if header[0] != b"content-length"]
+        self._scope["headers"] = [*headers, (b"transfer-encoding", b"chunked")]
+        return self
+
     def leave(self) -> None:
         """Close the connection."""
         self._inbox.put_nowait({"type": "http.disconnect"})

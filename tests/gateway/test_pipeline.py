@@ -1,14 +1,19 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
 from gateway.errors import UnknownUrlError
+from gateway.exchange import Message
 from gateway.policies import Route
+from gateway.store.entries import State
 from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
@@ -119,6 +124,15 @@ async def test_windowing_that_fails_leaves_the_original(upstream: Upstream) -> N
     assert "a prompt's text" not in str(logged)
 
 
+async def test_what_is_forwarded_whole_is_remembered_as_what_a_later_window_forgoes(upstream: Upstream) -> None:
+    async def none() -> WindowOutcome:
+        return WindowOutcome(Reason.LOW_CONFIDENCE, None, 3000, 3000)
+
+    async with pipeline(upstream.url, Windowing(none)) as line:
+        await chat(line, LONG)
+        assert await line.pipeline.prefixes.warm_share("main", "gpt-4o-mini", LONG) > 0.7
+
+
 async def test_in_shadow_the_original_does_not_wait_for_the_window(upstream: Upstream) -> None:
     async def once_it_has_left() -> WindowOutcome:
         while not upstream.requests:  # noqa: ASYNC110 - in another thread
@@ -220,6 +234,27 @@ async def test_a_fault_of_our_own_is_a_clear_answer(upstream: Upstream) -> None:
     assert "a prompt's text" not in reply.body.decode() + str(logged)
 
 
+class BreaksAfter(Call):
+    """A client at which writing fails once some of the stream has come through."""
+
+    async def _keep(self, message: Message) -> None:
+        if self.body.count(b"data:") > 3:
+            raise ZeroDivisionError
+        await super()._keep(message)
+
+
+async def test_a_fault_in_a_reply_that_has_begun_is_billed_by_what_was_relayed(upstream: Upstream) -> None:
+    with capture_logs() as logged:
+        async with pipeline(upstream.url) as line:
+            call = BreaksAfter("POST", CHAT, chat_body(stream=True), JSON, (b"x-behaviour", b"endless"))
+            await call.by(line.pipeline.chat)
+    record = line.record
+    assert (call.status, call.complete, logged[0]["event"]) == (200, False, "request_failed")
+    assert (record.status, record.error, record.state) == (200, "internal_error", State.ESTIMATED)
+    assert record.usage is not None
+    assert record.usage.completion > 0
+
+
 async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
     async with pipeline(upstream.url) as line:
         call = Call("GET", "/elsewhere")
@@ -228,20 +263,66 @@ async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
     assert (line.record.route, line.record.status, line.record.error) == ("none", 404, "unknown_url")
 
 
-async def test_a_relayed_json_body_goes_where_its_model_is_served(upstream: Upstream) -> None:
-    upstreams = {"main": {"base_url": upstream.url}, "second": {"base_url": upstream.url, "api_key": "sk-second"}}
-    models = {"embedder": {"upstream": "second"}}
-    body = b'{"model": "embedder", "input": "hi"}'
-    larger = b'{"model": "embedder", "input": "%s"}' % (b"x" * (1 << 20))
-    async with pipeline(upstream.url, upstreams=upstreams, models=models) as line:
-        for sent, header, served in (
-            (body, JSON, "second"),
-            (b'{"model": "unknown"}', JSON, "main"),
-            (body, (b"content-type", b"text/plain"), "main"),
-            (larger, JSON, "main"),  # too large to be held for its model
+SHORT, LONGER = b'{"model": "special", "input": "hi"}', b'{"model": "special", "input": "%s"}' % (b"x" * (1 << 20))
+ODDLY_TYPED = (b"content-type", b"Application/JSON ; charset=utf-8")
+PLAIN = (b"content-type", b"text/plain")
+
+
+@asynccontextmanager
+async def two_upstreams(url: str, **more: Any) -> AsyncIterator[Recorded]:
+    """A pipeline that sends the model `special` to the upstream `second`, which is known by its key."""
+    upstreams = {"main": {"base_url": url}, "second": {"base_url": url, "api_key": "sk-second"}}
+    async with pipeline(url, upstreams=upstreams, models={"special": {"upstream": "second"}}, **more) as line:
+        yield line
+
+
+async def served(line: Recorded, upstream: Upstream, call: Call, route: Route) -> str:
+    """Return the upstream that was sent the request."""
+    await call.by(partial(line.pipeline.relay, route=route))
+    name = "second" if upstream.last.get("authorization") == "Bearer sk-second" else "main"
+    assert line.records[-1].upstream == name
+    return name
+
+
+@pytest.mark.parametrize("route", [Route.EMBEDDINGS, Route.COMPLETIONS])
+async def test_a_counted_body_goes_where_its_model_is_served_however_it_comes(upstream: Upstream, route: Route) -> None:
+    path = f"/v1/{route.value}"
+    async with two_upstreams(upstream.url) as line:
+        for body, kind in ((SHORT, JSON), (SHORT, ODDLY_TYPED), (SHORT, PLAIN), (LONGER, JSON)):
+            for call in (Call("POST", path, body, kind), Call("POST", path, body, kind).chunked(100_000)):
+                assert await served(line, upstream, call, route) == "second"
+                assert upstream.last.body == body
+        assert await served(line, upstream, Call("POST", path, b'{"model": "unknown"}', JSON), route) == "main"
+
+
+async def test_a_counted_body_of_a_model_that_decides_has_a_longest_length(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url, limits={"body_mb": 0.01}) as line:
+        for call in (
+            Call("POST", "/v1/embeddings", LONGER, JSON),
+            Call("POST", "/v1/embeddings", LONGER).chunked(5000),
         ):
-            relay = partial(line.pipeline.relay, route=Route.EMBEDDINGS)
-            await Call("POST", "/v1/embeddings", sent, header).by(relay)
-            assert upstream.last.body == sent
-            assert line.records[-1].upstream == served
-            assert upstream.last.get("authorization") == ("Bearer sk-second" if served == "second" else "")
+            reply = await call.by(partial(line.pipeline.relay, route=Route.EMBEDDINGS))
+            assert (reply.status, reply.json()["error"]["code"]) == (413, "body_too_large")
+    assert upstream.requests == []
+
+
+async def test_other_short_json_bodies_go_where_their_model_is_served(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url) as line:
+        for body, kind, name in (
+            (SHORT, JSON, "second"),
+            (SHORT, ODDLY_TYPED, "second"),
+            (SHORT, PLAIN, "main"),
+            (SHORT, (b"content-type", b"application/jsonl"), "main"),
+            (LONGER, JSON, "main"),
+        ):
+            images = partial(Call, "POST", "/v1/images/generations", body, kind)
+            for call in (images(), images().chunked(100_000)):
+                assert await served(line, upstream, call, Route.OTHER) == name
+                assert upstream.last.body == body
+
+
+async def test_what_hides_the_model_leaves_it_to_the_first_upstream(upstream: Upstream) -> None:
+    async with two_upstreams(upstream.url) as line:
+        for coding, name in ((b"br", "main"), (b"Identity", "second")):
+            call = Call("POST", "/v1/embeddings", SHORT, JSON, (b"content-encoding", coding))
+            assert await served(line, upstream, call, Route.EMBEDDINGS) == name

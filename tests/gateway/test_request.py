@@ -63,7 +63,25 @@ async def test_any_json_is_accepted(value: object) -> None:
             b'{"stream":true,"stream_options":{"include_obfuscation":false}}',
             b'{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}',
         ),
+        (
+            b'{"stream":true,"stream_options": null , "t":0.70}',
+            b'{"stream":true,"stream_options": {"include_usage":true} , "t":0.70}',
+        ),
+        (
+            b'{"stream":true,"stream_options":null,"t":NaN}',  # read by the second, more lenient reader
+            b'{"stream":true,"stream_options":{"include_usage":true},"t":NaN}',
+        ),
+        (
+            b'{"stream":true,"stream_options":{"include_usage":true},"stream_options":null}',
+            b'{"stream":true,"stream_options":{"include_usage":true},"stream_options":{"include_usage":true}}',
+        ),
+        (
+            b'{"stream":true,"stream_options":{"include_usage":null}}',
+            b'{"stream":true,"stream_options":{"include_usage":true}}',
+        ),
+        (b'{"stream":true,"t":NaN}', b'{"stream_options":{"include_usage":true},"stream":true,"t":NaN}'),
         (b'{"stream":true,"stream_options":[1]}', None),
+        (b'{"stream":true,"stream_options":false}', None),
     ],
 )
 async def test_usage_is_asked_for_with_one_splice(body: bytes, asked: bytes | None) -> None:

@@ -1,10 +1,12 @@
 import asyncio
+import threading
 import time
 from functools import partial
 from typing import Any
 
 import pytest
 
+from gateway.budgets.worst_case import WorstCase, worst_case
 from gateway.policies import Route
 from gateway.store.entries import Entry, Span, State
 from tests.gateway.asgi import JSON, Call
@@ -163,6 +165,39 @@ async def test_what_has_ended_is_settled_before_anything_more_is_set_aside(upstr
         line.accounts.endings(lambda: seen.append(dict(line.pipeline.spending.admission.open)))
         assert said(await chat(line)) == (200, None)
     assert seen == [{}]
+
+
+class Weighed:
+    """Weighs as `worst_case` does, and notes in which threads."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def __call__(self, *of: Any) -> WorstCase:
+        self.threads.append(threading.get_ident())
+        return worst_case(*of)
+
+
+@pytest.mark.parametrize("policy", [{}, {"budget": {"tokens": 1_000_000}}])
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_a_body_is_weighed_once_and_a_long_one_off_the_loop(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, policy: dict[str, Any], size: int
+) -> None:
+    weighed = Weighed()
+    monkeypatch.setattr("gateway.spending.worst_case", weighed)
+    body, here = chat_body("x" * size, stream=True, max_tokens=16), threading.get_ident()
+    async with pipeline(upstream.url, **teams(**policy)) as line:
+        for behaviour, state, needed in (
+            (b"", State.SETTLED, 0),
+            (b"error-400", State.FREE, 0),
+            (b"ignore-usage", State.ESTIMATED, 1),
+            (b"close-before-head", State.ESTIMATED, 1),
+        ):
+            weighed.threads.clear()
+            await chat(line, body, (b"x-behaviour", behaviour))
+            assert line.records[-1].state is state
+            assert len(weighed.threads) == (1 if policy else needed)
+            assert (here in weighed.threads) == bool(size < 1000 and weighed.threads)
 
 
 @pytest.mark.parametrize("policy, status", [({}, 200), ({"budget": {"tokens": 10_000}}, 400), (ONE_MODEL, 400)])

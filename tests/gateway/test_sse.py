@@ -1,5 +1,7 @@
 import itertools
 import json
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -97,6 +99,38 @@ def test_odd_usage_is_passed_on_and_not_believed(usage: str) -> None:
     out, relay = relayed(stream, [], drop=True)
     assert out == stream
     assert relay.usage is None
+
+
+ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r"])
+EVENTS = st.lists(st.tuples(st.sampled_from([b"data: x", b"a\nb", b"a\r\nb", b"a\rb"]), ENDS), max_size=6)
+
+
+@given(EVENTS, st.integers(1, 9))
+def test_events_go_out_as_soon_as_they_are_whole_however_they_are_cut(
+    events: list[tuple[bytes, bytes]], n: int
+) -> None:
+    stream = b"".join(text + end for text, end in events) + b"data: half"
+    relay, out = EventRelay(drop_usage=False), b""
+    for at in range(0, len(stream), n):
+        out += relay.feed(stream[at : at + n])
+        assert out == b"".join(re.findall(rb"(?s).*?(?:\r\n\r\n|\n\n|\r\r)", stream[: at + n]))
+    assert out + relay.rest() == stream
+
+
+def test_a_long_event_is_looked_at_once_in_however_many_pieces_it_comes() -> None:
+    big = event({"choices": [{"delta": {"content": "x" * 2_000_000}}]})
+    relay, began = EventRelay(drop_usage=False), time.process_time()
+    assert b"".join(relay.feed(big[at : at + 200]) for at in range(0, len(big), 200)) == big
+    assert time.process_time() - began < 1  # of the processor's time; looked at with each piece, it takes several
+    assert relay.relayed == Relayed(1, 2_000_000)
+
+
+def test_behind_a_long_event_half_a_one_waits() -> None:
+    relay = EventRelay(drop_usage=True)
+    long = event({"choices": [{"delta": {"content": "x" * 4_200_000}}]})
+    assert relay.feed(long[:4_000_000]) == b""
+    assert relay.feed(long[4_000_000:] + EXTRA[:20]) == long
+    assert relay.feed(EXTRA[20:] + DONE) == DONE
 
 
 def test_an_event_without_an_end_is_not_kept_in_memory() -> None:

@@ -1,4 +1,4 @@
-from gateway.budgets.worst_case import WorstCase
+from gateway.budgets.worst_case import Weighing, WorstCase
 from gateway.config import ModelSettings, Settings, UpstreamSettings
 from gateway.pricing import PriceBook
 from gateway.request import ApiRequest
@@ -62,7 +62,7 @@ def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
     cut_off.delivery.usage, cut_off.delivery.status = None, 200
     cut_off.asked = cut_off.head = 1.0
     cut_off.tried.under_way = True
-    cut_off.worst = lambda: WorstCase(4_000, 100)
+    cut_off.worst = Weighing(lambda: WorstCase(4_000, 100), 0)
     record = cut_off.record(SETTINGS, PRICES)
     assert record.state is State.ESTIMATED
     assert record.cost.usd is not None
@@ -76,7 +76,7 @@ def test_what_the_upstream_holds_itself_is_estimated_at_what_it_may_be() -> None
         cut_off.delivery.usage, cut_off.delivery.status = None, 200
         cut_off.asked = cut_off.head = 1.0
         cut_off.tried.under_way = True
-        cut_off.worst = lambda: WorstCase(220_000, 100)
+        cut_off.worst = Weighing(lambda: WorstCase(220_000, 100), 0)
         usage = cut_off.record(SETTINGS, PRICES).usage
         return usage.prompt if usage else 0
 

@@ -57,8 +57,10 @@ def test_other_stream_options_stay(gateway: Gateway, upstream: Upstream, options
 
 def test_null_stream_options(gateway: Gateway, upstream: Upstream) -> None:
     reply = post_chat(gateway.url, chat_body(stream=True, stream_options=None))
-    assert reply.status == 200
+    assert asked_for_usage(upstream) is True
     assert len(reply.events()) > 3
+    assert all(event["choices"] for event in reply.events())
+    assert gateway.wait_logged(reply.get("x-gateway-request-id"))["usage_state"] == "settled"
 
 
 def test_usage_is_not_asked_for_outside_streams(gateway: Gateway, upstream: Upstream) -> None:

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from gateway.budgets.outcome import Outcome, Sent, outcome_of
+from gateway.budgets.outcome import Outcome, Sent, is_estimated, outcome_of
 from gateway.budgets.worst_case import WorstCase
 from gateway.delivery import Delivery
 from gateway.sse import EventRelay
@@ -26,7 +26,7 @@ ALL = [
 def sent(
     out: bool = True, head: bool = True, gone: bool = False, worst: WorstCase | None = WORST, counted: int | None = None
 ) -> Sent:
-    return Sent(out=out, head=head, client_gone=gone, worst=worst, counted=counted)
+    return Sent(out=out, head=head, client_gone=gone, worst=None if worst is None else lambda: worst, counted=counted)
 
 
 def delivery(
@@ -53,6 +53,23 @@ def _expected(request: Sent, reply: Delivery, events: int | None) -> Outcome:
     if events is None or (events == 0 and reply.completed):
         return Outcome(Usage(1000, 300), State.ESTIMATED)
     return Outcome(Usage(1000, min(events, 300)), State.ESTIMATED)
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+@pytest.mark.parametrize("usage", [None, REPORTED])
+def test_the_worst_case_is_worked_out_for_estimates_alone(lost: int, usage: Usage | None) -> None:
+    wanted = 0
+
+    def weigh() -> WorstCase:
+        nonlocal wanted
+        wanted += 1
+        return WORST
+
+    for out, head, gone, completed, events, status in ALL:
+        wanted = 0
+        request, reply = Sent(out, head, gone, weigh, None, lost), delivery(status, events, completed, usage)
+        estimated = outcome_of(request, reply).state is State.ESTIMATED
+        assert estimated == is_estimated(request, reply) == (wanted > 0)
 
 
 def test_what_the_upstream_reports_counts_wherever_it_does() -> None:

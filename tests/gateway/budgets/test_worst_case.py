@@ -1,14 +1,16 @@
 import json
+import sys
+import threading
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.budgets.worst_case import WorstCase, worst_case
+from gateway.budgets.worst_case import Weighing, WorstCase, worst_case
 from gateway.policies import Route
-from gateway.request import parse_request
-from gateway.usage import Usage
+from gateway.request import ApiRequest, parse_request
 from gateway.windowing.conversation import read
 from gateway.windowing.counting import tally
 from retrieval.tokens import counter_for
@@ -23,6 +25,10 @@ async def worst(
 ) -> WorstCase:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return worst_case(await parse_request(raw), raw, counted, route, answer)
+
+
+def parsed(body: bytes) -> ApiRequest:
+    return ApiRequest(body, "m", stream=False, usage_asked=False, stream_options_sent=False)
 
 
 def counted_by_windowing(body: bytes) -> int | None:
@@ -151,6 +157,39 @@ async def test_no_image_hides_behind_escapes() -> None:
     assert (await worst(hidden)).prompt >= (await worst(body)).prompt
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        b'"\\u00zz\\ud83d\\ude00"',
+        b'"\\\\u0041 \\u4e00 \\/ \\n"',
+        '"\u00e9\u6f22"'.encode(),
+        b'"\\u003cb\\u003E \\u00e9"',
+    ],
+)
+async def test_whatever_else_is_escaped_no_file_hides_behind_it(around: bytes) -> None:
+    part = b'{"type": "input_file", "\\u0066ile_\\u0069d": "f"}'
+    body = b'{"input": [{"role": "user", "content": [%s, %s, %s]}]}' % (around, part, around)
+    assert worst_case(parsed(body), body, None, Route.RESPONSES, 10).prompt > 200_000
+    plain = body.replace(b"\\u0066ile_", b"file-")
+    assert worst_case(parsed(plain), plain, None, Route.RESPONSES, 10).prompt < 1000
+
+
+async def test_escaped_text_is_weighed_without_a_call_for_each_letter() -> None:
+    body = b'{"messages": [{"role": "user", "content": "%s"}]}' % (b"\\u0041" * 10_000)
+    asked, calls = parsed(body), 0
+
+    def count(_frame: FrameType, _event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        worst_case(asked, body, None, Route.CHAT, 10)
+    finally:
+        sys.setprofile(None)
+    assert calls < 1000
+
+
 async def test_text_about_images_is_no_image() -> None:
     body = {"messages": [{"role": "user", "content": json.dumps([IMAGE])}]}
     assert (await worst(body)).prompt == len(json.dumps(body)) + FRAMES
@@ -163,6 +202,12 @@ async def test_an_image_in_the_body_counts_by_its_size_not_as_text(key: str) -> 
     body = {key: [{"role": "user", "content": [part]}]}
     assert 10_000 <= (await worst(body)).prompt < 12_000
     assert 10_000 <= (await worst(body, counted=10)).prompt < 12_000
+
+
+async def test_an_image_whose_slashes_are_escaped_is_one_too() -> None:
+    url = "data:image/png;base64," + "A" * 100_000
+    body = json.dumps({"messages": [{"role": "user", "content": [{**IMAGE, "image_url": {"url": url}}]}]}).encode()
+    assert (await worst(body.replace(b"/", b"\\/"))).prompt < 12_000
 
 
 @pytest.mark.parametrize(
@@ -189,6 +234,7 @@ async def test_text_that_looks_like_an_image_counts_as_text(body: dict[str, Any]
         {"web_search_options": {}},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://example.com"}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "data:application/pdf;base64,"}]}]},
         {"input": [{"type": "item_reference", "id": "i"}]},
     ],
 )
@@ -198,8 +244,15 @@ async def test_what_the_upstream_adds_is_allowed_for(extra: dict[str, Any]) -> N
     assert linked.completion == 1000
 
 
+async def test_of_a_file_in_a_chat_every_page_is_allowed_for() -> None:
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}}
+    body = {"messages": [{"role": "user", "content": [file]}]}
+    assert (await worst(body)).prompt > 200_000
+    assert (await worst(body, counted=10)).prompt > 200_000
+
+
 async def test_a_schema_about_files_adds_nothing() -> None:
-    schema = {"properties": {"file_id": {"type": "string"}, "file_url": {"type": "string"}}}
+    schema = {"properties": {name: {"type": "string"} for name in ("file_id", "file_url", "file_data")}}
     body = {"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}
     assert (await worst(body)).prompt < 2000
 
@@ -254,6 +307,20 @@ async def test_no_answer_is_too_large_to_be_counted() -> None:
     assert (await worst(asked, Route.COMPLETIONS)).completion == 10**12
 
 
-def test_as_usage() -> None:
-    assert WorstCase(3, 4).usage == Usage(3, 4)
+def test_all_tokens() -> None:
     assert WorstCase(3, 4).tokens == 7
+    assert WorstCase(3, 4).times(2) == WorstCase(6, 8)
+
+
+async def test_a_body_is_weighed_once_when_it_is_first_wanted() -> None:
+    threads: list[int] = []
+
+    def weigh() -> WorstCase:
+        threads.append(threading.get_ident())
+        return WorstCase(3, 4)
+
+    short, long = Weighing(weigh, 65_536), Weighing(weigh, 65_537)
+    assert (short.long, long.long, threads) == (False, True, [])
+    assert [short(), short(), await short.apart()] == [await long.apart(), await long.apart(), long()]
+    assert len(threads) == 2
+    assert threads[0] == threading.get_ident() != threads[1]

@@ -79,6 +79,17 @@ async def test_a_light_body_needs_no_process() -> None:
         assert (await pool.window(body(60_000), POLICY)).reason is Reason.WARMING
 
 
+async def test_a_high_trigger_does_not_make_a_long_body_light() -> None:
+    high = WindowPolicy(20_000, 2000, 20_000)
+    async with running() as pool:
+        await until(lambda: pool._counts_here)
+        for child in pool._children:
+            assert child
+            child.counting = False
+        assert (await pool.window(body(60_000), high)).reason is Reason.WARMING
+        assert (await pool.window(body(14_000), WindowPolicy(10_000, 2000, 20_000))).reason is Reason.SMALL
+
+
 async def test_images_do_not_make_a_body_heavy() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 100_000}}
     text = {"type": "text", "text": "What is on these pictures?"}
