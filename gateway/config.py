@@ -215,7 +215,11 @@ class SpendingSettings(Section):
 class LimitSettings(Section):
     """Bounds on what a caller may send."""
 
-    body_mb: float = Field(50.0, gt=0, description="largest chat or responses body, in MB; a larger one gets 413")
+    body_mb: float = Field(
+        50.0,
+        gt=0,
+        description="MB of the largest body that is read whole (chat, responses, all of callers with limits); else 413",
+    )
 
 
 class LoggingSettings(Section):
