@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store screenshots faults soak sdks walk clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store bench-pages bench-traces screenshots faults soak sdks walk clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,12 @@ bench-store: $(READY)  ## pairs of reserving and settling a second, by store and
 
 bench-means: $(READY)  ## what keys, budgets and ledger cost a small request, on SQLite and on Redis
 	$(BIN)/python -m benchmarks.bench_means
+
+bench-pages: $(READY)  ## a page of the latest requests of 100,000, on SQLite and on Redis
+	$(BIN)/python -m benchmarks.bench_pages
+
+bench-traces: $(READY)  ## what traces cost a small request, sampled and not
+	$(BIN)/python -m benchmarks.bench_traces
 
 bench-intent: $(READY)  ## whole-document requests told from look-ups
 	$(BIN)/python -m benchmarks.bench_intent

@@ -3,6 +3,7 @@
 What urllib says of a URL that it can't read quotes the URL.
 """
 
+import re
 import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 _STORES = ("redis", "rediss", "unix")
+_HOST_AND_PORT = re.compile(r"\S*[^\s:\[\]]\S*:([0-9]{1,9})")
 
 
 def http_url(value: str) -> str:
@@ -42,6 +44,16 @@ def store_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def listening(value: str) -> str:
+    """Return a host and port to listen on; raise ValueError where they can't be."""
+    found = _HOST_AND_PORT.fullmatch(value)
+    if found is None:
+        raise ValueError("expected host:port, such as 127.0.0.1:9090")
+    if not 1 <= int(found[1]) <= 65535:
+        raise ValueError("expected a port between 1 and 65535")
+    return value
+
+
 def certificates(value: Path) -> Path:
     """Return a file of certificates; raise ValueError where it can't be one."""
     try:
@@ -56,7 +68,9 @@ def certificates(value: Path) -> Path:
 def _split(value: str, expected: str) -> SplitResult:
     try:
         parts = urlsplit(value)
-        _ = parts.port  # raises where it is none
+        port = parts.port  # raises where it is none
     except ValueError:
         raise ValueError(expected) from None
+    if port == 0:
+        raise ValueError(f"{expected}, and a port between 1 and 65535")
     return parts

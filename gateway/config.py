@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.addresses import certificates, http_url, proxy_url, store_url
+from gateway.addresses import certificates, http_url, listening, proxy_url, store_url
 from gateway.policies import MODES, Section, TeamSettings, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
@@ -160,12 +160,12 @@ class WindowingSettings(Section):
 
 
 class AdminSettings(Section):
-    """Access to the admin API, which is only served with a token."""
+    """Access to the admin API; without a token only this machine has it."""
 
     token: SecretStr | None = None
     read_token: SecretStr | None = Field(None, description="lets into all that changes nothing, and into the console")
     enabled: bool = Field(True, description="false: no admin API, and no token needed to listen on any address")
-    listen: Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")] | None = Field(
+    listen: Annotated[str, AfterValidator(listening)] | None = Field(
         None, description="host:port of its own for the admin API, which the other address then does not serve"
     )
 
@@ -215,7 +215,11 @@ class SpendingSettings(Section):
 class LimitSettings(Section):
     """Bounds on what a caller may send."""
 
-    body_mb: float = Field(50.0, gt=0, description="largest chat or responses body, in MB; a larger one gets 413")
+    body_mb: float = Field(
+        50.0,
+        gt=0,
+        description="MB of the largest body that is read whole (chat, responses, all of callers with limits); else 413",
+    )
 
 
 class LoggingSettings(Section):

@@ -1,12 +1,12 @@
 """The gateway's own errors, in OpenAI's shape; an upstream's errors are never translated, they are relayed.
 
 GatewayError
-+-- InvalidJsonError           400  the chat body is not JSON
-+-- InvalidRequestError        400  a parameter of the gateway's own routes makes no sense
++-- InvalidJsonError           400  the body of a chat request or of an operator's is not JSON
++-- InvalidRequestError        400  a parameter of the gateway's own routes, or a body that limits need, makes no sense
 +-- AuthenticationError        401  no key, or one that no team has
 +-- NotAllowedError            403  a model or a route that the team or the key may not use
 +-- UnknownUrlError            404  a path outside the API
-+-- BodyTooLargeError          413  a chat body over the configured limit
++-- BodyTooLargeError          413  a body that is read whole, over the configured limit
 +-- InsufficientQuotaError     429  a budget is used up
 +-- RateLimitError             429  too much at once
 +-- StoreOutageError           503  the shared store is away, and requests with limits are refused meanwhile
@@ -47,13 +47,13 @@ class GatewayError(Exception):
 
 
 class InvalidJsonError(GatewayError):
-    """The body of a chat request is not JSON."""
+    """The body of a chat request or of an operator's is not JSON."""
 
     status, type, code = 400, "invalid_request_error", "invalid_json"
 
 
 class InvalidRequestError(GatewayError):
-    """A parameter of one of the gateway's own routes makes no sense."""
+    """A parameter of the gateway's own routes makes no sense, or the body of a caller with limits can't be read."""
 
     status, type, code = 400, "invalid_request_error", "invalid_request"
 
@@ -81,7 +81,7 @@ class UnknownUrlError(GatewayError):
 
 
 class BodyTooLargeError(GatewayError):
-    """The body of a chat request is larger than the operator allows."""
+    """A body that is read whole is larger than the operator allows."""
 
     status, type, code = 413, "invalid_request_error", "body_too_large"
 

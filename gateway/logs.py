@@ -111,6 +111,7 @@ def event(name: str, **details: object) -> None:
 
 def fields(record: RequestRecord) -> dict[str, object]:
     """Return the record as the log line's fields."""
+    # Long, since it is a list: one line a field, in the order in which they are written.
     usage, stages = record.usage, record.stages
     line: dict[str, object] = {
         "id": record.id,

@@ -186,6 +186,11 @@ def _of_cache(usage: Usage) -> tuple[int, int]:
     return read, min(usage.cache_written, usage.prompt - read)
 
 
+def priced(books: Mapping[str, PriceBook], model: str) -> str:
+    """Return the name under which a model is priced, by whichever upstream knows it; else its own."""
+    return next((name for book in books.values() if (name := book.canonical(model))), model)
+
+
 def nano_of(usd: Decimal) -> int:
     """Return dollars as nano-dollars, rounded up: sums are never below what is charged."""
     return int((usd * NANO).to_integral_value(ROUND_CEILING))

@@ -116,11 +116,6 @@ def follow_terms(first: Lexicon, then: Lexicon) -> Lexicon:
     return Lexicon(dict(vocabulary), rows, terms, frequency, np.concatenate([first.lengths, then.lengths]))
 
 
-def build_lexicon(texts: Sequence[str]) -> Lexicon:
-    """Index the terms of the texts, one row each."""
-    return join_terms([read_terms(texts)])
-
-
 def joined(parts: Sequence[npt.NDArray[Any]], kind: type[np.generic]) -> npt.NDArray[Any]:
     """Return the parts behind each other; an empty array of the kind where there are none."""
     return np.concatenate(parts) if parts else np.empty(0, dtype=kind)

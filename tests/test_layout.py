@@ -2,6 +2,9 @@
 
 import ast
 import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from statistics import median
 
@@ -120,6 +123,29 @@ def test_files_stay_short() -> None:
     tests = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py")]
     lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path in (*sources(), *tests)}
     assert {path: length for path, length in lengths.items() if length >= 400} == {}
+
+
+@pytest.mark.parametrize("package, extras", [("gateway", ()), ("retrieval", ()), ("demo", ("dev",))])
+def test_what_is_imported_is_declared(package: str, extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    declared = {_plain(re.split(r"[\[<>=; ]", line)[0]) for line in lines}
+    packages = packages_distributions()
+    foreign = imported(package) - sys.stdlib_module_names - {"gateway", "retrieval", "demo", "benchmarks"}
+    assert foreign
+    assert [name for name in sorted(foreign) if declared.isdisjoint(map(_plain, packages.get(name, ())))] == []
+
+
+def imported(package: str) -> set[str]:
+    """Return the first names of all modules that a package imports, at its files' beginning or anywhere else."""
+    nodes = [node for path in (ROOT / package).rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    of = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in (*plain, *of)}
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_functions_stay_short() -> None:

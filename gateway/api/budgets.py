@@ -15,7 +15,7 @@ from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.budgets.standing import described
 from gateway.policies import Section
-from gateway.pricing import NANO, PriceBook
+from gateway.pricing import NANO, PriceBook, priced
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Entry
 from gateway.teams.roster import Roster, UnknownNameError
@@ -66,7 +66,8 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
         model: Annotated[str, Query(description="for budgets of each model")] = "",
     ) -> BudgetList:
         policy = (await roster.show_team(name)).policy
-        limits = limits_of(policy, Spender(key, user, model, model), Calendar(), time.time())
+        spender = Spender(key, user, priced(prices(), model), model)
+        limits = limits_of(policy, spender, Calendar(), time.time())
         standings = await store.standings(name, [limit.counter for limit in limits])
         return BudgetList(data=[_shown(*pair) for pair in zip(limits, standings, strict=True)])
 

@@ -14,7 +14,7 @@ from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.budgets.standing import described
 from gateway.policies import BudgetSettings
-from gateway.pricing import NANO, PriceBook
+from gateway.pricing import NANO, PriceBook, priced
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Group, Span, Usages
 from gateway.teams.roster import Roster
@@ -61,7 +61,7 @@ def routes(
         model: Annotated[str, Query(description="for budgets of each model")] = "",
     ) -> ForecastList:
         policy, now = (await roster.show_team(team)).policy, clock()
-        spender = Spender(key, user, _priced(prices(), model), model)
+        spender = Spender(key, user, priced(prices(), model), model)
         limits = [limit for limit in limits_of(policy, spender, Calendar(), now) if limit.budget is not None]
         standings = await store.standings(team, [limit.counter for limit in limits])
         ledger = _Ledger(store, prices(), team, spender, now)
@@ -96,7 +96,7 @@ class _Ledger:
     def _counts(self, budget: BudgetSettings | None, groups: tuple[Group, ...], row: Usages) -> bool:
         values = dict(zip(groups, row.group, strict=True))
         model = values.get(Group.MODEL, "")
-        names = {model, _priced(self._prices, model)}
+        names = {model, priced(self._prices, model)}
         if budget is None or (budget.models and names.isdisjoint(budget.models)):
             return False
         wanted = {"key": self._spender.key, "user": self._spender.user, "model": self._spender.model}
@@ -110,11 +110,6 @@ def _groups(budget: BudgetSettings | None) -> tuple[Group, ...]:
         return ()
     per = {_PER[budget.per]} if budget.per in _PER else set()
     return tuple(per | ({Group.MODEL} if budget.models else set()))
-
-
-def _priced(prices: Mapping[str, PriceBook], model: str) -> str:
-    """Return the name under which a model is priced, by whichever upstream knows it."""
-    return next((name for book in prices.values() if (name := book.canonical(model))), model)
 
 
 def _shown(limit: Limit, standing: Standing, rate: float, now: float) -> Forecast:

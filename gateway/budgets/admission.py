@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -73,7 +74,8 @@ class Admission:
         self._standings = standings
         self._clock = clock
         self._calendar = Calendar()
-        self._known: dict[tuple[object, ...], _Known] = {}
+        # A plain dict would look for its first key through all that were deleted before.
+        self._known: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
         self.outage = Outage(settings.on_store_outage, settings.redis.replicas if settings.redis else 1, standings)
         self.open: dict[str, set[str]] = {}
 
@@ -91,7 +93,7 @@ class Admission:
         if known is None or known.policy is not caller.policy or now >= known.until:
             known = self._known[key] = self._looked_up(caller, model, user, upstream, now)
             if len(self._known) > _MOST_KNOWN:
-                self._known.pop(next(iter(self._known)))
+                self._known.popitem(last=False)
         return known.limits
 
     def _looked_up(self, caller: Caller, model: str | None, user: str, upstream: str, now: float) -> _Known:

@@ -1,4 +1,4 @@
-"""One connection to an upstream: a request at a time, kept alive between them; the only httptools user."""
+"""One connection to an upstream: a request at a time, kept alive between them."""
 
 import asyncio
 import math

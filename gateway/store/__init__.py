@@ -8,7 +8,7 @@ sqlite.py      embedded, for one machine and all its workers:
                    sqlite_counters.py: counters within a transaction
                    sqlite_allowance.py: what a worker sets aside by itself; sqlite_holder.py: what it has of that
                    sqlite_leases.py: its leases in the file; sqlite_sums.py: what settlements come to for them
-                   sqlite_journal.py: what of it outlives the worker
+                   sqlite_journal.py: what of it outlives the worker; sqlite_expired.py: what expires
                    sqlite_rows.py: many rows in one step; sqlite_memory.py: what need not be read again
                    sqlite_receipts.py: receipts
 redis.py       Redis or Valkey, for any number of replicas:

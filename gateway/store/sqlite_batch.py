@@ -4,25 +4,27 @@ The transaction holds the only write lock, so what was read once stays true unti
 dictionary, changed there, and written together, as are reservations and entries.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
 
-from gateway.store import sqlite_journal, sqlite_leases, sqlite_receipts
+from gateway.store import sqlite_expired, sqlite_journal, sqlite_leases, sqlite_receipts
 from gateway.store.contract import Granted, Kind, Refused, Reservation, Settled, Settlement, Standing
 from gateway.store.entries import Entry, State
 from gateway.store.sqlite_counters import Counter, held_by, standings_of, take
 from gateway.store.sqlite_journal import Reserved
 from gateway.store.sqlite_leases import Ask, Borrowed, Notice, OwnLeases, Repaid
-from gateway.store.sqlite_ledger import FIELDS, pack, unpack
+from gateway.store.sqlite_ledger import FIELDS, pack
 from gateway.store.sqlite_memory import Held, Key, Memory
 from gateway.store.sqlite_rows import delete, insert, present
 from gateway.store.sqlite_sums import Finished, Row, Shrinks, Sum, Sums, row
 
 STEP = 500  # rows that one operation expires or forgets, so that none holds the lock for long
 
+_LOG = logging.getLogger(__name__)
 _Lapsed = tuple[tuple[str, int], ...]  # counter, what was charged
 
 _HELD = msgspec.msgpack.Decoder(Held)
@@ -66,6 +68,7 @@ class Batch:
         self._ended: list[Key] = []
         self._own: OwnLeases | None = None
         self._lapsed: list[str] = []  # workers whose leases have expired
+        self._unreadable: list[str] = []  # what has expired and could not be read
 
     def expect(self, keys: Iterable[Key]) -> None:
         """Look up at once what is there of the reservations that will be asked for; without it each is looked up."""
@@ -88,6 +91,8 @@ class Batch:
             self._memory.leased = self._own.known
         for worker in self._lapsed:
             sqlite_journal.forget(self._memory.journal(worker))
+        for what in self._unreadable:
+            _LOG.warning("reservation_unreadable: %s", what)
         self._memory.bound()
 
     def reserve(self, reservation: Reservation) -> Granted | Refused:
@@ -202,9 +207,11 @@ class Batch:
     def expire(self, now: float) -> tuple[Entry, ...]:
         """Charge what has expired, the first STEP of it."""
         self.write()
-        query = "SELECT team, id, holds, entry FROM reservations WHERE expires <= ? ORDER BY expires LIMIT ?"
-        rows = self._db.execute(query, (now, STEP)).fetchall()
-        lapsed = [self._lapse((team, id_), _HELD.decode(held), unpack(entry)) for team, id_, held, entry in rows]
+        lapsed = []
+        for own, readable in sqlite_expired.reservations(self._db, now, STEP):
+            lapsed.append(self._lapse(own))
+            if not readable:
+                self._unreadable.append(f"the reservation of {own.key[1]}, team {own.key[0]}")
         for worker in sqlite_leases.expired(self._db, now):
             lapsed += self._lapse_leases(worker)
         return tuple(lapsed)
@@ -314,32 +321,29 @@ class Batch:
         self._replaced.append(key)
         return True
 
-    def _lapse(self, key: Key, held: Held, reserved: Entry) -> Entry:
-        self._free(key[0], held)
-        self._gone.append(key)
-        self._ended.append(key)
-        return self._charge_lapsed(key, held, reserved)
+    def _lapse(self, own: Reserved) -> Entry:
+        self._free(own.key[0], own.held)
+        self._gone.append(own.key)
+        self._ended.append(own.key)
+        return self._charge_lapsed(own)
 
-    def _charge_lapsed(self, key: Key, held: Held, reserved: Entry) -> Entry:
-        for name, _, lapsed, until in held:
-            self._counter(key[0], name).charge(lapsed, until)
-        entry = msgspec.structs.replace(reserved, state=State.UNSETTLED)
-        charged = _ENCODE([(name, lapsed) for name, _, lapsed, _ in held])
-        self._entries[key] = (*msgspec.structs.astuple(entry), charged)
+    def _charge_lapsed(self, own: Reserved) -> Entry:
+        for name, _, lapsed, until in own.held:
+            self._counter(own.key[0], name).charge(lapsed, until)
+        entry = msgspec.structs.replace(own.entry, state=State.UNSETTLED)
+        charged = _ENCODE([(name, lapsed) for name, _, lapsed, _ in own.held])
+        self._entries[own.key] = (*msgspec.structs.astuple(entry), charged)
         return entry
 
     def _lapse_leases(self, worker: str) -> list[Entry]:
         """Settle what a worker's journal says had ended, charge what was under way, free what else it had leased."""
-        records = list(sqlite_journal.read(self._memory.journal(worker)))
-        ended = {(own.team, own.id): own for own in records if isinstance(own, Settlement)}
-        lapsed = []
-        for own in records:
-            if not isinstance(own, Reserved) or self._knows(own.key):
-                continue
-            if own.key in ended:
-                self.settle(ended[own.key])
-            else:
-                lapsed.append(self._charge_lapsed(own.key, own.held, own.entry))
+        left = sqlite_expired.left(self._memory.journal(worker))
+        for key, ended in left.ended.items():
+            if not self._knows(key):
+                self.settle(ended)
+        lapsed = [self._charge_lapsed(own) for own in left.open if not self._knows(own.key)]
+        if left.unreadable:
+            self._unreadable.append(f"records of worker {worker}: {left.unreadable}")
         for (team, name), amount in sqlite_leases.amounts(self._db, worker):
             self._free(team, ((name, amount, 0, None),))
         sqlite_leases.forget(self._db, worker)

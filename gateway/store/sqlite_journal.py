@@ -136,8 +136,11 @@ def _take_room(file: int) -> None:
         os.write(file, bytes(_ROOM))
 
 
-def read(path: Path) -> Iterator[Reserved | Settlement]:
-    """Yield what the file holds, up to the first record that is not whole; nothing where there is no file."""
+def read(path: Path) -> Iterator[Reserved | Settlement | None]:
+    """Yield what the file holds, up to the first record that is not whole; nothing where there is no file.
+
+    None stands for a whole record that this release can't read.
+    """
     try:
         held = path.read_bytes()
     except OSError:
@@ -149,7 +152,7 @@ def read(path: Path) -> Iterator[Reserved | Settlement]:
         yield from _records(held[_half(of) : _half(of) + _HALF], of & _CHECKED)
 
 
-def _records(held: bytes, turn: int) -> Iterator[Reserved | Settlement]:
+def _records(held: bytes, turn: int) -> Iterator[Reserved | Settlement | None]:
     place = 0
     while len(held) >= place + _HEAD.size:
         length, sum_, kind = _HEAD.unpack_from(held, place)
@@ -158,7 +161,10 @@ def _records(held: bytes, turn: int) -> Iterator[Reserved | Settlement]:
         if not length or len(record) != length or zlib.crc32(record, turn) != sum_:
             return
         place += length
-        yield _unpacked(kind, record)
+        try:
+            yield _unpacked(kind, record)
+        except ValueError:  # another release's
+            yield None
 
 
 def _half(turn: int) -> int:

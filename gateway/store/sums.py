@@ -98,13 +98,6 @@ class Sums:
         )
 
 
-def summed(entries: Iterable[Entry], groups: Sequence[Group]) -> tuple[Usages, ...]:
-    """Return the entries' sums by groups, in the order of the groups' values."""
-    sums = Sums(groups)
-    sums.add(entries)
-    return sums.usages()
-
-
 @lru_cache(maxsize=4096)
 def _hour(number: int) -> str:
     return datetime.fromtimestamp(number * 3600, UTC).strftime("%Y-%m-%dT%H:00")

@@ -27,7 +27,7 @@ LISTED = {
     "outcome": {*Outcome},
     "decision": {*Decision},
     "reason": {*Reason},
-    "code": {"store_unavailable", "upstream_unavailable", "upstream_unreachable", "upstream_timeout"},
+    "code": {"internal_error", "store_unavailable", "upstream_unavailable", "upstream_unreachable", "upstream_timeout"},
 }
 # What has nothing to show where nothing is wrong for minutes.
 QUIET = {"overview: Alerts that fire A", *(f"rule: {rule['alert']}" for rule in files.rules() if "alert" in rule)}

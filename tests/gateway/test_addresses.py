@@ -5,7 +5,7 @@ import certifi
 import pytest
 from pydantic import SecretStr
 
-from gateway.addresses import certificates, http_url, proxy_url, store_url
+from gateway.addresses import certificates, http_url, listening, proxy_url, store_url
 
 
 def test_good_ones() -> None:
@@ -67,6 +67,35 @@ def test_what_can_be_no_proxy(url: str) -> None:
 def test_what_can_be_no_redis(url: str) -> None:
     with pytest.raises(ValueError, match=r"^expected a URL such as redis:"):
         store_url(SecretStr(url))
+
+
+@pytest.mark.parametrize("good", ["127.0.0.1:1", "0.0.0.0:65535", "localhost:9090", "[::1]:9090", "::1:9090"])
+def test_addresses_to_listen_on(good: str) -> None:
+    assert listening(good) == good
+
+
+@pytest.mark.parametrize(
+    "address, said",
+    [
+        *(
+            (value, "expected host:port")
+            for value in ("", "9090", ":9090", "h:", "h:-1", "h:x", "h :1", "[]:1", "h:\u0661")
+        ),
+        *((f"127.0.0.1:{port}", "expected a port between 1 and 65535") for port in (0, 65536, 99999, 999_999)),
+    ],
+)
+def test_what_can_be_no_address_to_listen_on(address: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        listening(address)
+
+
+@pytest.mark.parametrize("port", ["0", "00", "65536", "-1"])
+def test_a_port_in_a_url_can_be_one(port: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected "):
+        http_url(f"http://h:{port}/v1")
+    for url, check in ((f"http://h:{port}", proxy_url), (f"redis://h:{port}/0", store_url)):
+        with pytest.raises(ValueError, match=r"^expected "):
+            check(SecretStr(url))
 
 
 def test_certificates_are_read_before_anything_starts(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,26 @@ def logging_is_put_back() -> Iterator[None]:
 def application(upstream: Upstream, **windowing: object) -> Gateway:
     upstreams = {"main": {"base_url": upstream.url}}
     return create_app(Settings.model_validate({"upstreams": upstreams, "windowing": windowing}))
+
+
+def test_every_route_of_the_operators_stands_in_a_document() -> None:
+    settings = Settings.model_validate({"upstreams": {"main": {"base_url": "http://127.0.0.1:1/v1"}}})
+    described = Gateway(settings, None)._ops.openapi()["paths"]
+    texts = [path.read_text("utf-8") for path in (Path(__file__).parents[2] / "docs").glob("*.md")]
+    lines = [line for text in texts for line in text.splitlines()]
+    asked = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    assert ("GET", "/admin/v1/teams/{name}/budgets") in asked
+    assert [
+        (method, path) for method, path in sorted(asked) if not any(_tells(line, method, path) for line in lines)
+    ] == []
+
+
+def _tells(line: str, method: str, path: str) -> bool:
+    """Whether the line names the route, with whatever it names in the place of the path's parameters."""
+    if not path.startswith("/admin/v1"):
+        return f"`{path}`" in line
+    own = re.sub(r"\{\w+\}", r"[^/\\s`]+", path.removeprefix("/admin/v1"))
+    return re.search(rf"[ `](/admin/v1)?{own}(?=[`?\s]|$)", line) is not None and method in line
 
 
 def process_ids(app: Gateway) -> list[int]:

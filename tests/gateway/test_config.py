@@ -71,6 +71,11 @@ def test_yaml_switches_are_words(bare: str, mode: str) -> None:
         ("deadline_ms: 1500", "deadline_ms: 0", "gw.yaml:5: windowing.deadline_ms: expected"),
         ('{token: "${ADMIN_TOKEN}"}', "{read_token: short}", "gw.yaml:8: admin: expected a token of 16 characters"),
         (
+            "{token:",
+            '{listen: "127.0.0.1:99999", token:',
+            "gw.yaml:8: admin.listen: expected a port between 1 and 65535",
+        ),
+        (
             '{token: "${ADMIN_TOKEN}"}',
             "{read_token: 0123456789abcdef}",
             "gw.yaml:8: admin: read_token: expected a token",

@@ -1,6 +1,7 @@
 import inspect
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,12 @@ def drawn() -> dict[str, tuple[str, int | None]]:
         path[depth] = name
         tree[name] = (path[depth - 1], int(status) if status else None)
     return tree
+
+
+def test_every_error_stands_in_the_document() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "headers-and-metrics.md").read_text("utf-8").partition("## Errors")[2]
+    codes = {(kind.status, kind.code) for kind in classes().values() if kind.code is not None}
+    assert [code for code in codes if "| {} | `{}` |".format(*code) not in text] == []
 
 
 @pytest.mark.parametrize("kind", classes().values(), ids=classes().keys())

@@ -5,7 +5,7 @@ import genai_prices
 import pytest
 
 from gateway.config import PriceSettings
-from gateway.pricing import PriceBook, Rates, gateway_cost
+from gateway.pricing import PriceBook, Rates, gateway_cost, priced
 from gateway.usage import Usage
 
 LOCAL = PriceBook("http://127.0.0.1:9900/v1")
@@ -60,6 +60,13 @@ def test_an_unknown_models_cost_is_unknown(model: str | None) -> None:
 def test_dated_names_have_their_models_price() -> None:
     assert LOCAL.cost("gpt-4o-mini-2024-07-18", Usage(1000, 0)) == LOCAL.cost("gpt-4o-mini", Usage(1000, 0))
     assert LOCAL.canonical("gpt-4o-mini-2024-07-18") == "gpt-4o-mini"
+
+
+def test_of_several_upstreams_whichever_knows_a_model_names_it() -> None:
+    books = {"local": LOCAL, "own": PriceBook("http://127.0.0.1:9901/v1", {"ours": PriceSettings(input=1, output=2)})}
+    assert [priced(books, name) for name in ("gpt-4o-2024-08-06", "ours", "nobody's", "")] == [
+        "gpt-4o", "ours", "nobody's", "",
+    ]  # fmt: skip
 
 
 def test_the_gateways_own_cost_is_its_time_at_the_price_of_a_core() -> None:

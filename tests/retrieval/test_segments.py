@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from retrieval import Atom, Deadline, Document, Query, Retriever, counter_for
-from retrieval.lexical import build_lexicon, read_grams
+from retrieval.lexical import join_terms, read_grams, read_terms
 from retrieval.prepared import Passages, Prepared
 from retrieval.segments import beginnings, follow
 from tests.retrieval.test_prepared import COUNTER, MANUAL, QUERY, parts, ranked, same
@@ -52,7 +52,7 @@ def test_what_follows_is_read_as_if_at_once(tail: list[str]) -> None:
     passages(warm, first)
     found = passages(warm, [*first, *behind])
     grams = read_grams(found.texts)
-    words = build_lexicon(found.texts)
+    words = join_terms([read_terms(found.texts)])
     assert np.array_equal(found.grams.hashes, grams.hashes)
     assert np.array_equal(found.grams.lengths, grams.lengths)
     assert list(found.words.vocabulary.items()) == list(words.vocabulary.items())
@@ -65,11 +65,11 @@ def test_two_segments_are_one_in_heads_and_rows() -> None:
     texts = [*parts(30_000, 30_000), *parts(500)]
     whole = prepared._whole(texts, COUNTER, Deadline.after(60))
     first = prepared._whole(texts[:1], COUNTER, Deadline.after(60))
-    assert follow(first, prepared._whole([], COUNTER, Deadline.after(60)), build_lexicon) is first
+    assert follow(first, prepared._whole([], COUNTER, Deadline.after(60)), lambda _: join_terms([])) is first
     wanted = [f"{texts[c.document].name} {c.heading}".strip() for c in whole.chunks]
     assert [whole.heads[row] for row in whole.row] == wanted
     assert len(set(whole.heads)) == len(whole.heads)
-    headings = build_lexicon(whole.heads)
+    headings = join_terms([read_terms(whole.heads)])
     assert all(np.array_equal(getattr(whole.headings, name), getattr(headings, name)) for name in ARRAYS)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from gateway.api import budgets
 from gateway.store.contract import Reservation
@@ -12,7 +13,7 @@ from gateway.store.entries import State
 from gateway.teams.roster import Roster
 from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import JSON, Call
-from tests.gateway.budgets.desks import PRICES, Desk, caller, desk, settings
+from tests.gateway.budgets.desks import MODEL, PRICES, Desk, caller, desk, settings
 
 POLICY: dict[str, Any] = {
     "budget": [{"usd": 20, "period": "month"}, {"tokens": 10_000, "period": "total", "per": "user"}],
@@ -25,9 +26,9 @@ WORD = {"input": 1000, "output": 200, "cached": 400}
 class Office:
     """An operator before the API of a desk's store."""
 
-    def __init__(self, at: Desk) -> None:
+    def __init__(self, at: Desk, policy: dict[str, Any]) -> None:
         self.at = at
-        roster = Roster(settings(teams={"acme": POLICY, "free": {}}), at.store)
+        roster = Roster(settings(teams={"acme": policy, "free": {}}), at.store)
         self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, ACCESS))
 
     async def get(self, path: str, *headers: tuple[bytes, bytes]) -> Call:
@@ -47,10 +48,10 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path) -> AsyncIterator[Office]:
+async def office(folder: Path, policy: dict[str, Any] = POLICY) -> AsyncIterator[Office]:
     async with desk(folder) as at:
         at.clock.now = time.time()
-        yield Office(at)
+        yield Office(at, policy)
 
 
 async def test_how_far_limits_are_spent(tmp_path: Path) -> None:
@@ -77,6 +78,16 @@ async def test_of_another_user_nothing_is_spent_and_a_free_team_has_no_limits(tm
         assert (await own.get("/teams/free/budgets")).json() == {"data": []}
         assert (await own.get("/teams/nobody/budgets")).status == 404
         assert (await own.get("/teams/acme/budgets", (b"x-none", b""))).status == 401
+
+
+@pytest.mark.parametrize("name", [MODEL, "gpt-4o"])
+async def test_a_models_own_budget_is_found_by_each_of_its_names(tmp_path: Path, name: str) -> None:
+    policy: dict[str, Any] = {"budget": {"usd": 20, "per": "model"}}
+    async with office(tmp_path, policy) as own:
+        await own.at.admit("r1", caller(**policy), 2000)
+        (found,) = (await own.get(f"/teams/acme/budgets?model={name}")).json()["data"]
+        (other,) = (await own.get("/teams/acme/budgets?model=gpt-4o-mini")).json()["data"]
+    assert (found["reserved"], other["reserved"]) == (2.0, 0)
 
 
 async def test_an_unsettled_request_is_corrected_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.budgets.admission import Admission, Ticket
+from gateway.budgets.admission import _MOST_KNOWN, Admission, Ticket
 from gateway.budgets.standing import Standings
 from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
 from gateway.pricing import NANO
@@ -69,6 +69,15 @@ async def test_another_policy_counts_from_the_next_request_on(tmp_path: Path) ->
         assert len({limit.counter for limit in found}) == 1
         at.clock.now += UNTIL_MIDNIGHT
         assert at.admission.limits(after, MODEL, "", "main")[0].counter != found[0].counter
+
+
+async def test_of_many_spenders_the_first_are_forgotten_and_looked_up_again(tmp_path: Path) -> None:
+    who = caller(budget={"tokens": 9, "per": "user"})
+    async with desk(tmp_path) as at:
+        users = [f"u{number}" for number in range(_MOST_KNOWN + 9)]
+        found = [at.admission.limits(who, MODEL, user, "main") for user in users]
+        assert [key[2] for key in at.admission._known] == users[9:]
+        assert at.admission.limits(who, MODEL, "u0", "main") == found[0]
 
 
 async def test_of_an_upstream_without_prices_models_are_called_as_they_are_asked_for(tmp_path: Path) -> None:

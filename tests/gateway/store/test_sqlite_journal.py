@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.store.contract import Charge, Hold, Reservation, Settlement
-from gateway.store.sqlite_journal import _ENOUGH, _HALF, _START, Journal, Reserved, forget, read
+from gateway.store.sqlite_journal import _ENOUGH, _HALF, _RESERVED, _SETTLED, _START, Journal, Reserved, forget, read
 from tests.gateway.store.cases import NOW, TEAM, entry, hold, reservation, settlement
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +31,13 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def ids(path: Path) -> list[str]:
-    return [record.key[1] if isinstance(record, Reserved) else f"end of {record.id}" for record in read(path)]
+    return [_name(record) for record in read(path)]
+
+
+def _name(record: Reserved | Settlement | None) -> str:
+    if record is None:
+        return "unreadable"
+    return record.key[1] if isinstance(record, Reserved) else f"end of {record.id}"
 
 
 def test_what_is_added_is_read_by_anybody_at_once(journal: Journal, path: Path) -> None:
@@ -95,6 +102,17 @@ def test_a_record_whose_checksum_is_wrong_is_the_end(written: tuple[bytes, list[
     for place in range(ends[0] + 9, ends[1]):
         damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 : ends[-1]])
         assert ids(damaged) == ["r0"]
+
+
+@pytest.mark.parametrize("record", [("acme", "x", [], ["no entry"]), ("acme", "x"), {"of": "another shape"}, None])
+@pytest.mark.parametrize("kind", [_RESERVED, _SETTLED, 9])
+def test_a_whole_record_that_another_release_wrote_is_no_end(
+    journal: Journal, path: Path, record: object, kind: int
+) -> None:
+    journal.add(reservation("r1", *HOLDS))
+    journal._append(kind, msgspec.msgpack.encode(record) if record else b"\x94\xa1\xff")  # no text
+    journal.add(reservation("r2", *HOLDS))
+    assert ids(path) == ["r1", "unreadable", "r2"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", bytes(4096), b"\xff" * 4096, b"no journal at all, but a text " * 9])

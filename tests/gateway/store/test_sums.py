@@ -1,5 +1,6 @@
 """Sums over entries are what SQLite's SQL makes of them."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.store.contract import Settlement
-from gateway.store.entries import Entry, Group, Span, State
-from gateway.store.sums import Sums, summed
+from gateway.store.entries import Entry, Group, Span, State, Usages
+from gateway.store.sums import Sums
 from tests.gateway.store.cases import NOW, entry
 from tests.gateway.store.stores import STORES
 
@@ -30,6 +31,12 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
 ROWS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(st.fixed_dictionaries(KNOWN), min_size=1, max_size=12)
 ENTRIES = ROWS.map(lambda rows: [entry(f"r{place}", **row) for place, row in enumerate(rows)])
 GROUPS = ((), *((group,) for group in Group), (Group.MODEL, Group.DAY), (Group.STATUS, Group.TEAM, Group.STATE))
+
+
+def summed(entries: Iterable[Entry], groups: Sequence[Group]) -> tuple[Usages, ...]:
+    sums = Sums(groups)
+    sums.add(entries)
+    return sums.usages()
 
 
 @pytest.mark.parametrize("name", STORES)
