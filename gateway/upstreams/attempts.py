@@ -98,18 +98,21 @@ class Attempts:
         while True:
             failure = await self._try(candidate, once, tried)
             attempt = tried.attempts[-1]
-            if attempt.outcome is Outcome.ANSWERED and not (served.fallbacks and await _too_long(failure)):
-                return _reply(failure)
-            if attempt.outcome is Outcome.ANSWERED:
-                tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
-            order = order or _Order.after_the_first(self, served, self._settings.attempts)
-            following = order.following(attempt) if again and self._may_repeat(attempt) else None
-            pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
+            try:
+                if attempt.outcome is Outcome.ANSWERED:
+                    if not (served.fallbacks and await _too_long(failure)):
+                        return _reply(failure)
+                    tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
+                order = order or _Order.after_the_first(self, served, self._settings.attempts)
+                following = order.following(attempt) if again and self._may_repeat(attempt) else None
+                pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
+            except BaseException:  # cancelled too
+                _close(failure)
+                raise
             if following is None or pause is None:
                 return _reply(failure)
             tried.under_way = False
-            if isinstance(failure, UpstreamReply):
-                failure.close()
+            _close(failure)
             await asyncio.sleep(pause)
             candidate = following
 
@@ -245,6 +248,11 @@ async def _too_long(found: _Failure) -> bool:
     if not isinstance(found, UpstreamReply) or found.status != 400:
         return False
     return _TOO_LONG in await found.glimpse(_LONGEST_ERROR)
+
+
+def _close(found: _Failure) -> None:
+    if isinstance(found, UpstreamReply):
+        found.close()
 
 
 def _reply(found: _Failure) -> UpstreamReply:

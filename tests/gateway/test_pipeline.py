@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
+import pytest
 from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
+from gateway import pipeline as pipeline_module
 from gateway.errors import UnknownUrlError
 from gateway.policies import Route
 from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
@@ -245,3 +247,23 @@ async def test_a_relayed_json_body_goes_where_its_model_is_served(upstream: Upst
             assert upstream.last.body == sent
             assert line.records[-1].upstream == served
             assert upstream.last.get("authorization") == ("Bearer sk-second" if served == "second" else "")
+
+
+async def test_a_client_that_leaves_while_its_upload_is_read_leaves_no_connection_behind(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def read_for_ever(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline_module, "parse_request", read_for_ever)
+    async with pipeline(upstream.url) as line:
+        call = Call("POST", "/v1/embeddings", b'{"model": "embedder", "input": "hi"}', JSON)
+        served = asyncio.create_task(call.by(partial(line.pipeline.relay, route=Route.EMBEDDINGS)))
+        await asyncio.wait_for(begun.wait(), 10)
+        assert line.pipeline.upstreams["main"].busy == 1  # its reply is here
+        call.leave()
+        await served
+        assert line.pipeline.upstreams["main"].busy == 0

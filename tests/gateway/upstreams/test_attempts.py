@@ -29,8 +29,10 @@ class Desk:
     opened: dict[str, Upstream]
     last: list[Tried] = field(default_factory=list)
 
-    async def send(self, model: str = "gpt", again: bool = True) -> tuple[UpstreamReply, Tried]:
-        tried = Tried()
+    async def send(
+        self, model: str = "gpt", again: bool = True, tried: Tried | None = None
+    ) -> tuple[UpstreamReply, Tried]:
+        tried = tried or Tried()
 
         async def once(candidate: Candidate) -> UpstreamReply:
             found = self.opened[candidate.upstream]
@@ -164,6 +166,27 @@ async def test_a_prompt_that_is_too_long_goes_to_the_fallback_and_not_to_an_equa
         assert at.attempts.breakers["small"].health is Health.CLOSED  # it did nothing wrong
     assert outcomes(tried) == [Outcome.TOO_LONG, Outcome.ANSWERED]
     assert upstream.last.json()["model"] == "gpt-long"
+
+
+async def test_a_client_that_leaves_while_an_error_is_looked_at_leaves_no_connection_behind() -> None:
+    async def refuse_in_part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\n")
+        await reader.read()  # until the other side hangs up
+        writer.close()
+
+    models = {"gpt": {"upstream": "slow", "fallbacks": [{"upstream": "big"}]}}
+    async with await asyncio.start_server(refuse_in_part, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with desk(url, {"slow": "", "big": ""}, models) as at:
+            tried = Tried()
+            task = asyncio.create_task(at.send(tried=tried))
+            while not (tried.attempts or task.done()):  # noqa: ASYNC110 - then the head is here
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert at.opened["slow"].busy == 0
 
 
 async def test_without_a_fallback_it_comes_through(upstream: upstreams.Upstream) -> None:
