@@ -121,20 +121,20 @@ class Attempts:
 
     async def _try(self, candidate: Candidate, once: Send, tried: Tried) -> _Failure:
         breaker = self.breakers[candidate.upstream]
-        breaker.enter()
+        probe = breaker.enter()
         tried.under_way = True
         try:
             found = await _found(once(candidate))
         except BaseException:
-            breaker.leave()
+            breaker.leave(probe)
             raise
         outcome = _outcome(found)
         tried.under_way = outcome is not Outcome.NOT_CONNECTED
         tried.attempts.append(Attempt(candidate, outcome))
         if outcome in (Outcome.ANSWERED, Outcome.RATE_LIMITED):
-            breaker.succeeded()
+            breaker.succeeded(probe)
         else:
-            breaker.failed(reached=outcome is not Outcome.NOT_CONNECTED)
+            breaker.failed(probe, reached=outcome is not Outcome.NOT_CONNECTED)
         return found
 
     def _may_repeat(self, attempt: Attempt) -> bool:
