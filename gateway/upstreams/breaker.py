@@ -67,6 +67,7 @@ class Breaker:
         self._failures += 1
         self.leave(probe)
         self.reached = reached
-        if self._failures >= self._most:
+        # Those that were under way when it opened, and fail too, say nothing new.
+        if self._failures == self._most or (probe and self._failures > self._most):
             self._until = self._clock() + self._open_s * min(2**self._times, self._LONGEST)
             self._times += 1

@@ -57,6 +57,10 @@ def test_a_probe_that_fails_doubles_the_wait_up_to_a_bound(clock: Clock) -> None
     assert waits == [20, 40, 80, 80, 80]
 
 
+def test_many_that_fail_together_count_as_one_time(clock: Clock) -> None:
+    assert broken(clock, 50).wait_s == 10.0
+
+
 def test_a_probe_whose_client_left_makes_room_for_another(clock: Clock) -> None:
     breaker = broken(clock)
     clock.now += 10
