@@ -1,6 +1,7 @@
 """Sending a request to one of its candidates, and to the next where that fails.
 
-What can't have been begun is tried again freely: no connection came about, or the upstream itself answered 429 or 5xx.
+What can't have been begun is tried again freely: no connection came about, or the upstream itself answered 429 or 5xx
+(the latter not where the body was passed on as it came: it is gone).
 What was sent whole and got no answer may have been worked on and billed; it is tried again only where the operator
 allows it. A reply that has begun is never given up for another.
 """
@@ -92,6 +93,7 @@ class Attempts:
             UpstreamOpenError: nothing answers there, so that it is not even tried for a while.
             UpstreamNotConnectedError, UpstreamUnreachableError, UpstreamTimeoutError: what the last attempt ran into.
         """
+        served = served if again else served.unrenamed
         # Nearly always there is nothing to choose: what is done then must cost next to nothing.
         order = None if self._simple(served) else _Order(self, served, self._settings.attempts)
         candidate = order.first() if order else served.upstreams[0]
@@ -104,7 +106,7 @@ class Attempts:
                         return _reply(failure)
                     tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
                 order = order or _Order.after_the_first(self, served, self._settings.attempts)
-                following = order.following(attempt) if again and self._may_repeat(attempt) else None
+                following = order.following(attempt) if self._may_repeat(attempt, again) else None
                 pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
             except BaseException:  # cancelled too
                 _close(failure)
@@ -137,8 +139,10 @@ class Attempts:
             breaker.failed(probe, reached=outcome is not Outcome.NOT_CONNECTED)
         return found
 
-    def _may_repeat(self, attempt: Attempt) -> bool:
-        return not attempt.uncertain or self._settings.after_sent
+    def _may_repeat(self, attempt: Attempt, again: bool) -> bool:
+        if attempt.outcome is Outcome.NOT_CONNECTED:  # nothing of the body was taken
+            return True
+        return again and (not attempt.uncertain or self._settings.after_sent)
 
     def _pause(self, failure: _Failure, before: Candidate, following: Candidate, attempts: int) -> float | None:
         """Return how long to wait before the next attempt; None: longer than anybody should."""

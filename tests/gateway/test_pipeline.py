@@ -267,3 +267,14 @@ async def test_a_client_that_leaves_while_its_upload_is_read_leaves_no_connectio
         call.leave()
         await served
         assert line.pipeline.upstreams["main"].busy == 0
+
+
+async def test_an_upload_goes_whole_to_the_upstream_that_can_be_reached(upstream: Upstream) -> None:
+    upstreams = {"dead": {"base_url": f"http://127.0.0.1:{free_port()}/v1"}, "main": {"base_url": upstream.url}}
+    served = {"*": {"upstreams": ["dead"], "fallbacks": [{"upstream": "main"}]}}
+    body = b"x" * 300_000
+    async with pipeline(upstream.url, upstreams=upstreams, models=served) as line:
+        call = Call("POST", "/v1/files", body, (b"content-type", b"text/plain"))
+        await call.by(partial(line.pipeline.relay, route=Route.OTHER))
+    assert upstream.last.body == body
+    assert [attempt.candidate.upstream for attempt in line.record.attempts] == ["dead", "dead", "main"]

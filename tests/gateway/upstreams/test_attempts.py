@@ -133,6 +133,22 @@ async def test_a_body_that_can_be_sent_only_once_is(upstream: upstreams.Upstream
     assert len(tried.attempts) == 1
 
 
+async def test_without_a_connection_nothing_of_such_a_body_is_gone(upstream: upstreams.Upstream) -> None:
+    models = {
+        "alone": {"upstream": "dead"},
+        "two": {"upstreams": ["dead", "dead2"], "fallbacks": [{"upstream": "good", "model": "mini"}]},
+        "three": {"upstream": "dead", "fallbacks": [{"upstream": "good", "model": "mini"}, {"upstream": "good"}]},
+    }
+    async with desk(upstream.url, {"dead": "dead", "dead2": "dead", "good": ""}, models) as at:
+        for model in ("alone", "two"):  # under another model's name it would go to the fallback
+            with pytest.raises(UpstreamNotConnectedError):
+                await at.send(model, again=False)
+        reply, tried = await at.send("three", again=False)
+        reply.close()
+    assert [outcomes(one) for one in at.last[:2]] == [[Outcome.NOT_CONNECTED] * 2, [Outcome.NOT_CONNECTED] * 3]
+    assert tried.attempts[-1].candidate == Candidate("good")
+
+
 @pytest.mark.parametrize(
     "does, error", [("reset-before-head", UpstreamUnreachableError), ("stall-before-head", UpstreamTimeoutError)]
 )
