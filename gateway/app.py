@@ -103,10 +103,14 @@ class Gateway:
             before = self._serving
             settings, waiting = taken_over(found, before.settings)
             upstreams = upstreams_of(settings, before.upstreams)
-            # Before anything of it holds: what cannot be opened leaves all as it was.
-            for upstream in set(upstreams.values()) - set(before.upstreams.values()):
-                await _opened(upstream)
-            self._serving = self._served(settings, upstreams)
+            async with AsyncExitStack() as opened:
+                # Before anything of it holds: what cannot be opened leaves all as it was.
+                for name, upstream in upstreams.items():
+                    if upstream is not before.upstreams.get(name):
+                        await _opened(upstream)
+                        opened.push_async_exit(upstream)
+                self._serving = self._served(settings, upstreams)
+                opened.pop_all()
             await self._start_pool()
         for upstream in set(before.upstreams.values()) - set(upstreams.values()):
             self._begin(self._retire(upstream))

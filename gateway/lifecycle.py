@@ -10,6 +10,16 @@ from types import FrameType
 from gateway import logs
 
 
+class EarlyHangUp:
+    """What SIGHUP does before a Lifecycle listens to it: it is noted, where it would end the process."""
+
+    came = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        """Note it."""
+        self.came = True
+
+
 class Lifecycle:
     """Takes over the server's signals while it runs.
 
@@ -41,6 +51,8 @@ class Lifecycle:
 
         hang_up = signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(self._reload))
         signal.signal(signal.SIGTERM, drain)
+        if isinstance(hang_up, EarlyHangUp) and hang_up.came:
+            self._reload()  # the file may have changed since it was read
         try:
             yield
         finally:

@@ -301,9 +301,13 @@ class Pipeline:
         copy = bytearray()
         copied = _copied(body, copy) if body is not None and route in COUNTED else body
         reply = await self._send(exchange, trace, copied)
-        if copy:
-            await self._read(exchange, trace, bytes(copy), strict=False)
-            await self._admit(trace, (), bytes(copy), route)
+        try:
+            if copy:
+                await self._read(exchange, trace, bytes(copy), strict=False)
+                await self._admit(trace, (), bytes(copy), route)
+        except BaseException:  # cancelled too
+            reply.close()
+            raise
         return reply
 
 

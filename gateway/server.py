@@ -23,6 +23,7 @@ from gateway import logs
 from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, METRICS_DIR_VARIABLE, SUPERVISED_VARIABLE
 from gateway.http1.cycle import Shared
 from gateway.http1.inbound import Inbound
+from gateway.lifecycle import EarlyHangUp
 
 _BACKLOG = 2048
 _LONGEST_END_S = 30  # for streams that are running when the server stops
@@ -95,9 +96,18 @@ class _Worker(Process):
 
     def start(self) -> None:
         """Start it."""
+        # The new process inherits what is blocked: until it has a handler, SIGHUP would end it.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         super().start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         # The worker has its own. With this one open, who waits for a sign of life would not see that it has ended.
         self.child_conn.close()
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; called in the process itself."""
+        signal.signal(signal.SIGHUP, EarlyHangUp())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        super().target(sockets)
 
     @property
     def server(self) -> uvicorn.Server:
@@ -158,6 +168,7 @@ def run(config: Path | None, host: str, port: int, workers: int, drain_s: float 
     Raises:
         OSError: the address can't be listened on.
     """
+    signal.signal(signal.SIGHUP, EarlyHangUp())
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
     os.environ[DRAIN_VARIABLE] = str(drain_s)

@@ -113,7 +113,10 @@ class Settling:
             await self._settle([one])
 
     def _give_up(self, ticket: Ticket) -> None:
-        """Leave a settlement undone; its reservation, renewed no more, is charged when it expires."""
+        """Leave a settlement undone; its reservation, renewed no more, is charged when it expires.
+
+        Of a `local` one the store may hold nothing: what it spent goes on counting in this replica's share alone.
+        """
         self._unsettled -= 1
         self._admission.let_go(ticket.team, ticket.id)
         self._told.lost(1)

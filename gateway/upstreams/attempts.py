@@ -1,6 +1,7 @@
 """Sending a request to one of its candidates, and to the next where that fails.
 
-What can't have been begun is tried again freely: no connection came about, or the upstream itself answered 429 or 5xx.
+What can't have been begun is tried again freely: no connection came about, or the upstream itself answered 429 or 5xx
+(the latter not where the body was passed on as it came: it is gone).
 What was sent whole and got no answer may have been worked on and billed; it is tried again only where the operator
 allows it. A reply that has begun is never given up for another.
 """
@@ -92,24 +93,28 @@ class Attempts:
             UpstreamOpenError: nothing answers there, so that it is not even tried for a while.
             UpstreamNotConnectedError, UpstreamUnreachableError, UpstreamTimeoutError: what the last attempt ran into.
         """
+        served = served if again else served.unrenamed
         # Nearly always there is nothing to choose: what is done then must cost next to nothing.
         order = None if self._simple(served) else _Order(self, served, self._settings.attempts)
         candidate = order.first() if order else served.upstreams[0]
         while True:
             failure = await self._try(candidate, once, tried)
             attempt = tried.attempts[-1]
-            if attempt.outcome is Outcome.ANSWERED and not (served.fallbacks and await _too_long(failure)):
-                return _reply(failure)
-            if attempt.outcome is Outcome.ANSWERED:
-                tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
-            order = order or _Order.after_the_first(self, served, self._settings.attempts)
-            following = order.following(attempt) if again and self._may_repeat(attempt) else None
-            pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
+            try:
+                if attempt.outcome is Outcome.ANSWERED:
+                    if not (served.fallbacks and await _too_long(failure)):
+                        return _reply(failure)
+                    tried.attempts[-1] = attempt = Attempt(candidate, Outcome.TOO_LONG)
+                order = order or _Order.after_the_first(self, served, self._settings.attempts)
+                following = order.following(attempt) if self._may_repeat(attempt, again) else None
+                pause = None if following is None else self._pause(failure, candidate, following, len(tried.attempts))
+            except BaseException:  # cancelled too
+                _close(failure)
+                raise
             if following is None or pause is None:
                 return _reply(failure)
             tried.under_way = False
-            if isinstance(failure, UpstreamReply):
-                failure.close()
+            _close(failure)
             await asyncio.sleep(pause)
             candidate = following
 
@@ -118,24 +123,26 @@ class Attempts:
 
     async def _try(self, candidate: Candidate, once: Send, tried: Tried) -> _Failure:
         breaker = self.breakers[candidate.upstream]
-        breaker.enter()
+        probe = breaker.enter()
         tried.under_way = True
         try:
             found = await _found(once(candidate))
         except BaseException:
-            breaker.leave()
+            breaker.leave(probe)
             raise
         outcome = _outcome(found)
         tried.under_way = outcome is not Outcome.NOT_CONNECTED
         tried.attempts.append(Attempt(candidate, outcome))
         if outcome in (Outcome.ANSWERED, Outcome.RATE_LIMITED):
-            breaker.succeeded()
+            breaker.succeeded(probe)
         else:
-            breaker.failed(reached=outcome is not Outcome.NOT_CONNECTED)
+            breaker.failed(probe, reached=outcome is not Outcome.NOT_CONNECTED)
         return found
 
-    def _may_repeat(self, attempt: Attempt) -> bool:
-        return not attempt.uncertain or self._settings.after_sent
+    def _may_repeat(self, attempt: Attempt, again: bool) -> bool:
+        if attempt.outcome is Outcome.NOT_CONNECTED:  # nothing of the body was taken
+            return True
+        return again and (not attempt.uncertain or self._settings.after_sent)
 
     def _pause(self, failure: _Failure, before: Candidate, following: Candidate, attempts: int) -> float | None:
         """Return how long to wait before the next attempt; None: longer than anybody should."""
@@ -245,6 +252,11 @@ async def _too_long(found: _Failure) -> bool:
     if not isinstance(found, UpstreamReply) or found.status != 400:
         return False
     return _TOO_LONG in await found.glimpse(_LONGEST_ERROR)
+
+
+def _close(found: _Failure) -> None:
+    if isinstance(found, UpstreamReply):
+        found.close()
 
 
 def _reply(found: _Failure) -> UpstreamReply:

@@ -45,24 +45,29 @@ class Breaker:
         """Seconds until somebody may try; 0 if now."""
         return max(0.0, self._until - self._clock()) if self._failures >= self._most else 0.0
 
-    def enter(self) -> None:
-        """Note that a request is sent: of a half-open one it is the probe, and no other follows until it is over."""
-        self._probing = self._probing or self.health is Health.HALF_OPEN
+    def enter(self) -> bool:
+        """Note that a request is sent; return whether it is a half-open one's probe, which no other follows."""
+        probe = self.health is Health.HALF_OPEN
+        if probe:
+            self._probing = True
+        return probe
 
-    def leave(self) -> None:
+    def leave(self, probe: bool) -> None:
         """Note that a request ended without saying anything of the upstream: its client left."""
-        self._probing = False
+        if probe:  # others, sent before it, say nothing of how it will end
+            self._probing = False
 
-    def succeeded(self) -> None:
+    def succeeded(self, probe: bool) -> None:
         """Note an answer."""
         self._failures = self._times = 0
-        self._probing = False
+        self.leave(probe)
 
-    def failed(self, reached: bool) -> None:
+    def failed(self, probe: bool, reached: bool) -> None:
         """Note a failure; `reached` tells whether anything answered."""
         self._failures += 1
-        self._probing = False
+        self.leave(probe)
         self.reached = reached
-        if self._failures >= self._most:
+        # Those that were under way when it opened, and fail too, say nothing new.
+        if self._failures == self._most or (probe and self._failures > self._most):
             self._until = self._clock() + self._open_s * min(2**self._times, self._LONGEST)
             self._times += 1

@@ -30,6 +30,11 @@ class Served:
         """All of them."""
         return self.upstreams + self.fallbacks
 
+    @property
+    def unrenamed(self) -> "Served":
+        """Where a body can go that is passed on as it comes: no other model's name can take its model's place."""
+        return Served(self.upstreams, tuple(one for one in self.fallbacks if one.model is None))
+
 
 class Candidates:
     """Knows of each model where it is served, by the settings."""

@@ -2,13 +2,16 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 
-from gateway.app import Gateway, create_app
-from gateway.config import CONFIG_VARIABLE, Settings
+from gateway.app import Gateway, _opened, create_app
+from gateway.config import CONFIG_VARIABLE, Settings, load
+from gateway.upstreams.upstream import Upstream as Known
 from gateway.yaml_source import ConfigError
 from tests.gateway.asgi import JSON, Call, started
 from tests.integration.client import chat_body
@@ -113,6 +116,37 @@ async def test_the_settings_are_those_of_the_file_that_the_environment_names(
         reply = await Call("POST", CHAT, chat_body(), JSON).to(app)
     assert (reply.status, reply.header(b"x-gateway-windowing")) == (200, "off")
     assert upstream.last.body == chat_body()
+
+
+async def test_a_reload_that_fails_half_way_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    file, authorities, opened = tmp_path / "gateway.yaml", tmp_path / "ca.pem", list[Known]()
+    file.write_text(f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{mode: off}}\n")
+    shutil.copy(certifi.where(), authorities)
+    app = create_app(load(file), file)
+
+    def load_and_lose_the_authorities(path: Path) -> Settings:
+        found = load(path)
+        authorities.unlink()
+        return found
+
+    async def note(new: Known) -> None:
+        await _opened(new)
+        opened.append(new)
+
+    monkeypatch.setattr("gateway.app.load", load_and_lose_the_authorities)
+    monkeypatch.setattr("gateway.app._opened", note)
+    file.write_text(
+        f"upstreams: {{main: {{base_url: '{upstream.url}'}}, good: {{base_url: '{upstream.url}'}}, "
+        f"bad: {{base_url: 'https://127.0.0.1:1/v1', ca_file: '{authorities}'}}}}\nwindowing: {{mode: off}}\n"
+    )
+    async with started(app):
+        with pytest.raises(ConfigError):
+            await app.reload()
+        assert [new.name for new in opened] == ["good"]
+        assert [new._pool and new._pool._timer for new in opened] == [None]
+        assert (await Call("POST", CHAT, chat_body(), JSON).to(app)).status == 200
 
 
 @sees_processes

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.lifecycle import Lifecycle
+from gateway.lifecycle import EarlyHangUp, Lifecycle
 
 
 class Server:
@@ -68,6 +68,19 @@ async def test_sighup_reloads_and_handlers_are_given_back() -> None:
         assert server.reloads == 2
         assert signal.getsignal(signal.SIGTERM) is own
     assert signal.getsignal(signal.SIGHUP) == before
+
+
+async def test_a_sighup_before_it_listens_reloads_once_it_does() -> None:
+    server = Server()
+    before = signal.signal(signal.SIGHUP, EarlyHangUp())
+    try:
+        with server.running():
+            for reloads in (0, 1):
+                with Lifecycle(1, server.reload).listening():
+                    assert server.reloads == reloads
+                await told(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_in_another_thread_it_leaves_signals_alone() -> None:

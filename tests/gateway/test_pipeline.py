@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from benchmarks.processes import free_port
+from gateway import pipeline as pipeline_module
 from gateway.errors import UnknownUrlError
 from gateway.exchange import Message
 from gateway.policies import Route
@@ -326,3 +327,34 @@ async def test_what_hides_the_model_leaves_it_to_the_first_upstream(upstream: Up
         for coding, name in ((b"br", "main"), (b"Identity", "second")):
             call = Call("POST", "/v1/embeddings", SHORT, JSON, (b"content-encoding", coding))
             assert await served(line, upstream, call, Route.EMBEDDINGS) == name
+
+
+async def test_a_client_that_leaves_while_its_upload_is_read_leaves_no_connection_behind(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def read_for_ever(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline_module, "parse_request", read_for_ever)
+    async with pipeline(upstream.url) as line:
+        call = Call("POST", "/v1/embeddings", b'{"model": "embedder", "input": "hi"}', JSON)
+        served = asyncio.create_task(call.by(partial(line.pipeline.relay, route=Route.EMBEDDINGS)))
+        await asyncio.wait_for(begun.wait(), 10)
+        assert line.pipeline.upstreams["main"].busy == 1  # its reply is here
+        call.leave()
+        await served
+        assert line.pipeline.upstreams["main"].busy == 0
+
+
+async def test_an_upload_goes_whole_to_the_upstream_that_can_be_reached(upstream: Upstream) -> None:
+    upstreams = {"dead": {"base_url": f"http://127.0.0.1:{free_port()}/v1"}, "main": {"base_url": upstream.url}}
+    served = {"*": {"upstreams": ["dead"], "fallbacks": [{"upstream": "main"}]}}
+    body = b"x" * 300_000
+    async with pipeline(upstream.url, upstreams=upstreams, models=served) as line:
+        call = Call("POST", "/v1/files", body, (b"content-type", b"text/plain"))
+        await call.by(partial(line.pipeline.relay, route=Route.OTHER))
+    assert upstream.last.body == body
+    assert [attempt.candidate.upstream for attempt in line.record.attempts] == ["dead", "dead", "main"]

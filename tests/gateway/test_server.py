@@ -146,6 +146,40 @@ def test_a_start_that_fails_says_why_and_ends(tmp_path: Path, workers: int) -> N
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+BEGUN = (
+    "from gateway import server; go_on = server._open_many; "
+    "server._open_many = lambda: (print('begun', flush=True), go_on()); "
+)
+
+
+@contextmanager
+def starting(folder: Path, upstream: Upstream, workers: int) -> Iterator[Server]:
+    """The server as a process that has just begun to start."""
+    file, port = folder / "gateway.yaml", free_port()
+    file.write_text(f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{{OFF}}}\n")
+    with running(["-c", BEGUN + RUN.format(str(file), port, workers)], port, None) as found:
+        assert eventually(lambda: "begun" in found.log.read_text(), 60)
+        yield found
+
+
+def test_a_sighup_while_it_starts_is_heeded_once_it_has(upstream: Upstream, tmp_path: Path) -> None:
+    with starting(tmp_path, upstream, 1) as found:
+        found.process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: '"reloaded"' in found.log.read_text() or found.process.poll() is not None, 60)
+        assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+
+
+def test_sighups_while_workers_start_end_none(upstream: Upstream, tmp_path: Path) -> None:
+    def hang_up_until_it_serves() -> bool:
+        found.process.send_signal(signal.SIGHUP)
+        return status_of(f"{found.url}/healthz") == 200 or found.process.poll() is not None
+
+    with starting(tmp_path, upstream, 2) as found:
+        assert eventually(hang_up_until_it_serves, 60)
+        assert post_chat(f"{found.url}/v1", chat_body()).status == 200
+        assert "worker_replaced" not in found.log.read_text()
+
+
 async def turns_until_all_are_in(listener: socket.socket, count: int) -> int:
     """Return the turns of the event loop that it takes to accept so many who are connected before it starts."""
 

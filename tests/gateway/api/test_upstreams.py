@@ -63,7 +63,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
 async def test_upstreams_as_they_do(tmp_path: Path) -> None:
     async with office(tmp_path) as own:
         own.traffic([RECORD] * 3)
-        own.now.attempts.breakers["other"].failed(reached=False)
+        own.now.attempts.breakers["other"].failed(probe=False, reached=False)
         found = await own.get("/upstreams")
     assert list(found) == ["main", "other"]
     main, other = found["main"], found["other"]

@@ -168,6 +168,19 @@ async def test_what_waits_for_a_store_that_is_away_is_bounded(tmp_path: Path, mo
         assert sum(at.lost) == 2
 
 
+async def test_what_an_outage_let_through_counts_in_the_share_for_ever_where_no_store_will_know_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "_MOST_WAITING", 0)
+    async with desk(tmp_path, opened=False, on_store_outage="open") as at:
+        limits = at.admission.limits(BUDGET, "gpt-4o", "", "main")
+        at.standings.heard("acme", [standing(Ticket("", "acme", limits), 0, 0, 0)])
+        at.settle(await at.admit("r1", BUDGET, 700), 600)
+        assert at.lost == [1]
+        assert not at.admission.outage.admits("acme", limits, [limits[0].hold(0, 401)])
+        assert at.admission.outage.admits("acme", limits, [limits[0].hold(0, 400)])
+
+
 async def test_charges_by_the_limits_units(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         ticket = await at.admit("r1", ALL)

@@ -29,8 +29,10 @@ class Desk:
     opened: dict[str, Upstream]
     last: list[Tried] = field(default_factory=list)
 
-    async def send(self, model: str = "gpt", again: bool = True) -> tuple[UpstreamReply, Tried]:
-        tried = Tried()
+    async def send(
+        self, model: str = "gpt", again: bool = True, tried: Tried | None = None
+    ) -> tuple[UpstreamReply, Tried]:
+        tried = tried or Tried()
 
         async def once(candidate: Candidate) -> UpstreamReply:
             found = self.opened[candidate.upstream]
@@ -131,6 +133,22 @@ async def test_a_body_that_can_be_sent_only_once_is(upstream: upstreams.Upstream
     assert len(tried.attempts) == 1
 
 
+async def test_without_a_connection_nothing_of_such_a_body_is_gone(upstream: upstreams.Upstream) -> None:
+    models = {
+        "alone": {"upstream": "dead"},
+        "two": {"upstreams": ["dead", "dead2"], "fallbacks": [{"upstream": "good", "model": "mini"}]},
+        "three": {"upstream": "dead", "fallbacks": [{"upstream": "good", "model": "mini"}, {"upstream": "good"}]},
+    }
+    async with desk(upstream.url, {"dead": "dead", "dead2": "dead", "good": ""}, models) as at:
+        for model in ("alone", "two"):  # under another model's name it would go to the fallback
+            with pytest.raises(UpstreamNotConnectedError):
+                await at.send(model, again=False)
+        reply, tried = await at.send("three", again=False)
+        reply.close()
+    assert [outcomes(one) for one in at.last[:2]] == [[Outcome.NOT_CONNECTED] * 2, [Outcome.NOT_CONNECTED] * 3]
+    assert tried.attempts[-1].candidate == Candidate("good")
+
+
 @pytest.mark.parametrize(
     "does, error", [("reset-before-head", UpstreamUnreachableError), ("stall-before-head", UpstreamTimeoutError)]
 )
@@ -164,6 +182,27 @@ async def test_a_prompt_that_is_too_long_goes_to_the_fallback_and_not_to_an_equa
         assert at.attempts.breakers["small"].health is Health.CLOSED  # it did nothing wrong
     assert outcomes(tried) == [Outcome.TOO_LONG, Outcome.ANSWERED]
     assert upstream.last.json()["model"] == "gpt-long"
+
+
+async def test_a_client_that_leaves_while_an_error_is_looked_at_leaves_no_connection_behind() -> None:
+    async def refuse_in_part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\n")
+        await reader.read()  # until the other side hangs up
+        writer.close()
+
+    models = {"gpt": {"upstream": "slow", "fallbacks": [{"upstream": "big"}]}}
+    async with await asyncio.start_server(refuse_in_part, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with desk(url, {"slow": "", "big": ""}, models) as at:
+            tried = Tried()
+            task = asyncio.create_task(at.send(tried=tried))
+            while not (tried.attempts or task.done()):  # noqa: ASYNC110 - then the head is here
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert at.opened["slow"].busy == 0
 
 
 async def test_without_a_fallback_it_comes_through(upstream: upstreams.Upstream) -> None:

@@ -11,7 +11,16 @@ def test_seconds(said: str, meant: float) -> None:
     assert seconds(said) == meant
 
 
-@pytest.mark.parametrize("said", ["", "soon", "-3", "nan", "inf", "Mon, 99 Foo"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", "soon", "-3", "nan", "inf", "-inf", "1e400", "9" * 400, "-1e400", "Mon, 99 Foo"),
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999999999",
+        "Mon, 01 Jan 99999999999999999999999999 00:00:00 GMT",
+        "Mon, 99999999999999999999999999 Jan 2024 00:00:00 GMT",
+        "Mon, 01 Jan 2024 99999999999999999999999999:00:00 GMT",
+    ],
+)
 def test_what_makes_no_sense_is_not_known(said: str) -> None:
     assert seconds(said) is None
 
