@@ -36,6 +36,8 @@ _API = b"/v1"
 _READ_BODY = 1 << 20
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
+# What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
+_FIELD_REFUSED = frozenset((400, 422))
 
 
 _Body = bytes | AsyncIterator[bytes] | None
@@ -230,12 +232,12 @@ class Pipeline:
             trace.forwarded_body = body.decode("utf-8", "replace")
         asking = await with_usage_asked(chat, body) if self._asks_usage(trace, chat) else None
         reply = await self._send(exchange, trace, asking or body)
-        trace.usage_added = asking is not None and reply.status != 400
-        if asking is None or reply.status != 400:
+        trace.usage_added = asking is not None and reply.status not in _FIELD_REFUSED
+        if asking is None or trace.usage_added:
             return reply
         reply.close()
         again = await self._send(exchange, trace, body)
-        if again.status != 400:
+        if again.status < 400:
             self.refusals.add(trace.upstream or "", chat.model)
         return again
 

@@ -178,14 +178,21 @@ async def test_usage_is_asked_for_in_the_window(upstream: Upstream) -> None:
     assert line.record.usage is not None
 
 
-async def test_a_refusal_to_tell_usage_is_remembered_of_that_model_alone(upstream: Upstream) -> None:
-    refusing = "refuse-stream-options"
+@pytest.mark.parametrize("refusing", ["refuse-stream-options", "refuse-stream-options-422"])
+async def test_a_refusal_to_tell_usage_is_remembered_of_that_model_alone(upstream: Upstream, refusing: str) -> None:
     async with pipeline(upstream.url) as line:
         for model, requests in (("one", 2), ("one", 1), ("two", 2), ("two", 1)):
             upstream.clear()
             assert (await chat(line, chat_body(model=model, stream=True), refusing)).status == 200
             assert len(upstream.requests) == requests
             assert b"stream_options" not in upstream.last.body
+
+
+async def test_a_refusal_is_only_remembered_where_the_field_was_its_cause(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        assert (await chat(line, chat_body(stream=True), "refuse-stream-options-busy")).status == 429
+        await chat(line, chat_body(stream=True))
+    assert b"stream_options" in upstream.last.body
 
 
 async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None:
