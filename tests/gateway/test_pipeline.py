@@ -204,6 +204,22 @@ async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None
     assert [record.status for record in line.records] == [400, 200]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        chat_body(stream=True, stream_options={}).decode().encode("utf-16"),
+        chat_body(stream=True).decode().encode("utf-16"),
+        chat_body().replace(b"{", b'{"seed":' + b"1" * 5000 + b",", 1),
+        chat_body(stream=True, stream_options={}).replace(b"{", b'{"n":' + b"1" * 5000 + b",", 1),
+    ],
+)
+async def test_what_is_read_but_cannot_be_edited_goes_as_it_came(upstream: Upstream, sent: bytes) -> None:
+    async with pipeline(upstream.url) as line:
+        await chat(line, sent)
+    assert upstream.last.body == sent
+    assert line.record.error is None
+
+
 async def test_ask_usage_off_leaves_streams_alone(upstream: Upstream) -> None:
     sent = chat_body(stream=True)
     async with pipeline(upstream.url, ask_usage="off") as line:
