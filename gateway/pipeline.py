@@ -260,7 +260,8 @@ class Pipeline:
 
     async def _send_to(self, exchange: Exchange, trace: Trace, body: _Body, candidate: Candidate) -> UpstreamReply:
         upstream = self.upstreams[candidate.upstream]
-        trace.upstream, trace.served_model, trace.head = candidate.upstream, candidate.model, None
+        trace.upstream, trace.served_model = candidate.upstream, candidate.model
+        trace.head, trace.answered = None, 0
         model = candidate.model or (trace.request.model if trace.request else None)
         own_credentials = self.spending.keys_required or upstream.settings.api_key is not None
         outgoing = headers.to_upstream(exchange.headers, upstream.own_headers, own_credentials)
@@ -272,7 +273,7 @@ class Pipeline:
         trace.asked = trace.asked or time.perf_counter()
         self.endings.flush_soon()
         reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body, model))
-        trace.head = time.perf_counter()
+        trace.head, trace.answered = time.perf_counter(), reply.status
         return reply
 
     async def _deliver(self, exchange: Exchange, trace: Trace, reply: UpstreamReply) -> None:

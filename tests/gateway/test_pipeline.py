@@ -278,6 +278,19 @@ async def test_a_fault_in_a_reply_that_has_begun_is_billed_by_what_was_relayed(u
     assert record.usage.completion > 0
 
 
+async def test_a_fault_behind_the_upstreams_head_is_billed_by_what_the_upstream_said(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def relay(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.pipeline.relay", relay)
+    async with pipeline(upstream.url) as line:
+        for behaviour in ("", "error-400"):
+            assert (await chat(line, chat_body(), behaviour)).status == 500
+    assert [(record.status, record.state) for record in line.records] == [(500, State.ESTIMATED), (500, State.FREE)]
+
+
 async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
     async with pipeline(upstream.url) as line:
         call = Call("GET", "/elsewhere")
