@@ -346,5 +346,4 @@ async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterato
 
 
 def _path(exchange: Exchange) -> str:
-    path = exchange.raw_path.removeprefix(_API).decode("latin-1")
-    return f"{path}?{exchange.query.decode('latin-1')}" if exchange.query else path
+    return (exchange.raw_path.removeprefix(_API) + exchange.query).decode("latin-1")
