@@ -54,7 +54,7 @@ async def relay(
     delivery.status = reply.status
     encoding = reply.header(b"content-encoding")
     decode = _decoder_or_none(encoding)
-    events = reply.header(b"content-type").startswith("text/event-stream")
+    events = _is(reply, "text/event-stream")
     whole = None if events else reply.whole()
     if whole is not None:
         await _relay_whole(exchange, reply, whole, extra, delivery, _Copy.of(reply, decode, events))
@@ -133,6 +133,10 @@ async def _relay_events(
     delivery.completed = True
 
 
+def _is(reply: UpstreamReply, media_type: str) -> bool:
+    return reply.header(b"content-type").lower().startswith(media_type)  # in whatever case (RFC 9110 8.3.1)
+
+
 def _decoder_or_none(encoding: str) -> Decode | None:
     try:
         return decoder(encoding)
@@ -152,7 +156,7 @@ class _Copy:
     @classmethod
     def of(cls, reply: UpstreamReply, decode: Decode | None, events: bool) -> "_Copy":
         """Make the copy of a reply; of what can't hold a usage (audio, files) nothing is copied."""
-        accounted = events or reply.header(b"content-type").startswith("application/json")
+        accounted = events or _is(reply, "application/json")
         return cls(decode if accounted else None, events)
 
     def add(self, piece: bytes) -> None:

@@ -14,6 +14,8 @@ class UndecodableError(Exception):
 Decode = Callable[[bytes], bytes]
 # A piece that becomes more is no honest reply's: a few hundred bytes could fill the memory.
 _MOST = 1 << 24
+_GZIP = 16 + zlib.MAX_WBITS
+_GZIP_BEGINS = 0x1F
 _SLICE = 256  # bytes, which zstd can at most turn into half of that
 
 
@@ -27,7 +29,7 @@ def decoder(content_encoding: str) -> Decode:
         case "" | "identity":
             return lambda data: data
         case "gzip" | "x-gzip":
-            return _inflating(16 + zlib.MAX_WBITS)
+            return _inflating(_GZIP)
         case "deflate":
             return _deflate()
         case "br":
@@ -52,10 +54,18 @@ def _inflating(window_bits: int) -> Decode:
     inflate = zlib.decompressobj(window_bits)
 
     def step(data: bytes) -> bytes:
-        decoded = inflate.decompress(data, _MOST)
-        if inflate.unconsumed_tail:
-            raise UndecodableError
-        return decoded
+        nonlocal inflate
+        decoded = bytearray()
+        while data:
+            if inflate.eof:
+                if window_bits != _GZIP or data[0] != _GZIP_BEGINS:
+                    break  # Padding, which readers pass over.
+                inflate = zlib.decompressobj(_GZIP)  # gzip's members follow each other (RFC 1952 2.2)
+            decoded += inflate.decompress(data, _MOST + 1 - len(decoded))
+            if len(decoded) > _MOST:
+                raise UndecodableError
+            data = inflate.unused_data
+        return bytes(decoded)
 
     return _guarded(step, zlib.error)
 
@@ -73,7 +83,7 @@ def _brotli() -> Decode:
 
 
 def _zstd() -> Decode:
-    decompress = zstandard.ZstdDecompressor().decompressobj().decompress
+    decompress = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
 
     def step(data: bytes) -> bytes:
         decoded, size = list[bytes](), 0

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from gateway.errors import BodyTooLargeError, GatewayError
-from gateway.http1.cycle import GONE
+from gateway.http1.cycle import BARE_QUERY, GONE
 from gateway.upstreams.upstream import Headers
 
 Scope = MutableMapping[str, Any]
@@ -27,7 +27,8 @@ class Exchange:
         self.method: str = scope["method"]
         self.headers: Headers = scope["headers"]
         self.raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        self.query: bytes = scope["query_string"]
+        query: bytes = scope["query_string"]
+        self.query = b"?" + query if query or scope.get(BARE_QUERY) else b""  # with its question mark
         self._named: dict[bytes, bytes] | None = None
         self.started = False
         self.client_gone = False

@@ -36,6 +36,8 @@ _API = b"/v1"
 _READ_BODY = 1 << 20
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
+# What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
+_FIELD_REFUSED = frozenset((400, 422))
 
 
 _Body = bytes | AsyncIterator[bytes] | None
@@ -230,12 +232,12 @@ class Pipeline:
             trace.forwarded_body = body.decode("utf-8", "replace")
         asking = await with_usage_asked(chat, body) if self._asks_usage(trace, chat) else None
         reply = await self._send(exchange, trace, asking or body)
-        trace.usage_added = asking is not None and reply.status != 400
-        if asking is None or reply.status != 400:
+        trace.usage_added = asking is not None and reply.status not in _FIELD_REFUSED
+        if asking is None or trace.usage_added:
             return reply
         reply.close()
         again = await self._send(exchange, trace, body)
-        if again.status != 400:
+        if again.status < 400:
             self.refusals.add(trace.upstream or "", chat.model)
         return again
 
@@ -258,7 +260,8 @@ class Pipeline:
 
     async def _send_to(self, exchange: Exchange, trace: Trace, body: _Body, candidate: Candidate) -> UpstreamReply:
         upstream = self.upstreams[candidate.upstream]
-        trace.upstream, trace.served_model, trace.head = candidate.upstream, candidate.model, None
+        trace.upstream, trace.served_model = candidate.upstream, candidate.model
+        trace.head, trace.answered = None, 0
         model = candidate.model or (trace.request.model if trace.request else None)
         own_credentials = self.spending.keys_required or upstream.settings.api_key is not None
         outgoing = headers.to_upstream(exchange.headers, upstream.own_headers, own_credentials)
@@ -270,7 +273,7 @@ class Pipeline:
         trace.asked = trace.asked or time.perf_counter()
         self.endings.flush_soon()
         reply = await upstream.send(UpstreamRequest(exchange.method, _path(exchange), outgoing, body, model))
-        trace.head = time.perf_counter()
+        trace.head, trace.answered = time.perf_counter(), reply.status
         return reply
 
     async def _deliver(self, exchange: Exchange, trace: Trace, reply: UpstreamReply) -> None:
@@ -347,5 +350,4 @@ async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterato
 
 
 def _path(exchange: Exchange) -> str:
-    path = exchange.raw_path.removeprefix(_API).decode("latin-1")
-    return f"{path}?{exchange.query.decode('latin-1')}" if exchange.query else path
+    return (exchange.raw_path.removeprefix(_API) + exchange.query).decode("latin-1")

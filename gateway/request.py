@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -135,9 +136,9 @@ def _answers(head: _Head) -> int:
 def _count(value: object) -> int | None:
     if isinstance(value, str):
         value = _number(value)  # as lenient upstreams read it
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _HUGE:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         return None
-    return int(value)
+    return min(int(value), _HUGE)
 
 
 def _number(text: str) -> float | None:
@@ -159,7 +160,7 @@ def _lenient_head(body: bytes) -> _Head | None:
     None for what is nested too deep to be read: an upstream may read it all the same.
     """
     try:
-        found = json.loads(body)
+        found = _loaded(body)
     except RecursionError:
         return None
     except ValueError as error:
@@ -169,28 +170,50 @@ def _lenient_head(body: bytes) -> _Head | None:
     return _Head(**{name: found[name] for name in _Head.__struct_fields__ if name in found})
 
 
+def _loaded(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # An integer has more digits than Python reads.
+        return json.loads(body, parse_int=_integer)
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        return -_HUGE if digits.startswith("-") else _HUGE
+
+
 def _place(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}"
+        said = error.msg.removesuffix(" at")
+        return f"{said[:1].lower()}{said[1:]} at line {error.lineno}, column {error.colno}"
     return "it is not valid UTF-8"
 
 
 async def with_usage_asked(asked: ApiRequest, body: bytes) -> bytes | None:
-    """Splice `include_usage` into the body of a stream request; None where it can't be done safely.
+    """Splice `include_usage` into the body of a stream request; None where it can't be done safely, as in UTF-16.
 
     `body` is what is to be sent: the caller's, or a windowed one.
     """
     if not asked.stream_options_sent:
         brace = body.find(b"{") + 1
-        return body[:brace] + _ASK + b"," + body[brace:] if brace else None
+        return body[:brace] + _ASK + b"," + body[brace:] if brace and _is_utf8(body) else None
     if len(body) <= _INLINE:
         return _asked_in_options(body)
     return await asyncio.to_thread(_asked_in_options, body)
 
 
+def _is_utf8(body: bytes) -> bool:
+    """Whether a body that was read as JSON is UTF-8, by how it begins."""
+    return json.detect_encoding(body).startswith("utf-8")
+
+
 def _asked_in_options(body: bytes) -> bytes | None:
-    text = body.decode("utf-8", "surrogatepass")
     try:
+        text = body.decode("utf-8", "surrogatepass")
         options = document(text, {"stream_options": {"include_usage": None}}).fields["stream_options"]
     except (ValueError, KeyError, RecursionError):
         return None
@@ -206,13 +229,13 @@ def _asked_in_options(body: bytes) -> bytes | None:
 
 
 async def with_model(body: bytes, model: str) -> bytes:
-    """Return the body under another model's name; as it is where it names none."""
+    """Return the body under another model's name; as it is where it names none, or where it is not UTF-8."""
     return _named(body, model) if len(body) <= _INLINE else await asyncio.to_thread(_named, body, model)
 
 
 def _named(body: bytes, model: str) -> bytes:
-    text = body.decode("utf-8", "surrogatepass")
     try:
+        text = body.decode("utf-8", "surrogatepass")
         found = document(text, {"model": None}).fields["model"]
     except (ValueError, KeyError, RecursionError):
         return body

@@ -5,21 +5,25 @@ import re
 from gateway.answers import AnswerCount
 from gateway.usage import Relayed, Usage, reported
 
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+# A line's end is CRLF, LF or CR, each as it comes; where two follow each other, the event is over.
+_EVENT_END = re.compile(rb"\n\n|[\n\r]\r\n?")
+# Blank lines and comments in front of an event, each to its end: with these a server keeps a silent stream alive.
+_BETWEEN = re.compile(rb"(?:(?::[^\r\n]*)?(?:\r\n?|\n))*+")
+_BETWEEN_BEGINS = frozenset(b":\r\n")
 # A usage that holds something has one of its counts: `"usage": null`, which may stand in every event, has none.
 _COUNTS = b"_tokens"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 # An event that never ends is passed on in pieces rather than kept in memory.
 _LONGEST_EVENT = 1 << 22
-_SEAM = len(b"\r\n\r\n") - 1  # bytes of an event's end that may have come before its last
+_SEAM = 2  # bytes of an event's end that may have come before its last
 
 
 class EventRelay:
     """Takes a stream's bytes as they come and gives back what the client is to get.
 
-    Only whole events go out, so that an error can follow them. With `drop_usage` the chunk that holds nothing
-    but the usage, which the client did not ask for, is left out.
+    Only whole events go out, and comments between them, so that an error can follow. With `drop_usage` the chunk that
+    holds nothing but the usage, which the client did not ask for, is left out.
     """
 
     def __init__(self, drop_usage: bool) -> None:
@@ -35,14 +39,15 @@ class EventRelay:
         return self._answer.relayed
 
     def feed(self, data: bytes) -> bytes:
-        """Return the whole events that these bytes complete."""
+        """Return the whole events that these bytes complete, and the comments behind them."""
         if self._tail:
             return self._continued(data)
         if data.endswith(b"\n\n"):
             return self._noted(data)
         cut = _last_event_end(data) or (len(data) if len(data) >= _LONGEST_EVENT else 0)
         self._tail += data[cut:]
-        return self._noted(data[:cut]) if cut else b""
+        out = self._noted(data[:cut]) if cut else b""
+        return out + self._between() if self._tail and self._tail[0] in _BETWEEN_BEGINS else out
 
     def _continued(self, data: bytes) -> bytes:
         """Return the whole events that these bytes complete behind half an event; they alone are searched."""
@@ -54,7 +59,18 @@ class EventRelay:
             cut = len(tail)
         whole = bytes(tail[:cut])
         del tail[:cut]
-        return self._noted(whole) if whole else b""
+        out = self._noted(whole) if whole else b""
+        # A comment of which still no line has ended is not looked through again.
+        between = tail and tail[0] in _BETWEEN_BEGINS and (b"\n" in data or b"\r" in data)
+        return out + self._between() if between else out
+
+    def _between(self) -> bytes:
+        """Return, of what waits, the comments that no event has begun before: nothing in them is to be kept."""
+        found = _BETWEEN.match(self._tail)
+        end = found.end() if found else 0
+        comments = bytes(self._tail[:end])
+        del self._tail[:end]
+        return comments
 
     def rest(self) -> bytes:
         """Return what is left when the upstream has ended its stream properly."""
@@ -79,14 +95,13 @@ class EventRelay:
 
 def _last_event_end(data: bytes | bytearray, start: int = 0) -> int:
     """Return where the last event that ends behind `start` ends, or 0."""
-    if data.find(b"\r", start) < 0:
-        return _after_last(data, b"\n\n", start)
-    return max(_after_last(data, end, start) for end in (b"\n\n", b"\r\r", b"\r\n\r\n"))
-
-
-def _after_last(data: bytes | bytearray, end: bytes, start: int) -> int:
-    found = data.rfind(end, start)
-    return found + len(end) if found >= 0 else 0
+    end = data.rfind(b"\n\n", start)
+    if data.find(b"\r", start) >= 0:
+        # An LF that has yet to come may belong to a last LF CR, as nearly always in streams whose lines end with CRLF.
+        end = max(end, data.rfind(b"\r\r", start), data.rfind(b"\n\r", start, -1))
+        if end >= 0 and data[end + 1 : end + 3] == b"\r\n":
+            return end + 3
+    return end + 2 if end >= 0 else 0
 
 
 def _events(data: bytes) -> list[bytes]:

@@ -71,6 +71,7 @@ class Trace(msgspec.Struct):
     ended: float | None = None
     asked: float | None = None
     head: float | None = None
+    answered: int = 0  # the status of the upstream's reply
     caller: Caller | None = None
     upstream: str | None = None
     request: ApiRequest | None = None
@@ -163,7 +164,7 @@ class Trace(msgspec.Struct):
         done = self.windowed
         return Sent(
             out=self.tried.sent,
-            head=self.head is not None,
+            status=self.answered,
             client_gone=self.client_gone,
             worst=self.worst,
             # What the upstream holds itself is in no count of ours.

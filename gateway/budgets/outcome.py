@@ -21,13 +21,13 @@ _BYTES_A_TOKEN = 4
 class Sent(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request that is over: whether it went out, what it may have cost, how its reply came.
 
-    `worst` works the most out, for an estimate alone; it is None for routes whose tokens are not counted. `counted` are
-    the prompt's tokens where these were; `lost` attempts were given up for another although an upstream may have worked
-    on them.
+    `status` is what the upstream said, whatever the client saw; 0 where no reply's head came. `worst` works the most
+    out, for an estimate alone; it is None for routes whose tokens are not counted. `counted` are the prompt's tokens
+    where these were; `lost` attempts were given up for another although an upstream may have worked on them.
     """
 
     out: bool
-    head: bool
+    status: int
     client_gone: bool
     worst: Callable[[], WorstCase] | None
     counted: int | None
@@ -45,7 +45,7 @@ def is_estimated(sent: Sent, delivery: Delivery) -> bool:
     """Whether the bill is an estimate, for which the worst case is needed."""
     if sent.worst is None:
         return False
-    return sent.lost > 0 or (delivery.usage is None and not _costs_nothing(sent, delivery))
+    return sent.lost > 0 or (delivery.usage is None and not _costs_nothing(sent))
 
 
 def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
@@ -62,14 +62,14 @@ def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
     if delivery.usage is not None:
         return Outcome(delivery.usage, State.SETTLED)
     if sent.worst is None:
-        return Outcome(None, State.SETTLED if sent.head else State.FREE)
-    if _costs_nothing(sent, delivery):
+        return Outcome(None, State.SETTLED if sent.status else State.FREE)
+    if _costs_nothing(sent):
         return Outcome(None, State.FREE)
     return Outcome(_estimate(sent, sent.worst(), delivery), State.ESTIMATED)
 
 
-def _costs_nothing(sent: Sent, delivery: Delivery) -> bool:
-    return not sent.out or (sent.head and delivery.status >= 400)
+def _costs_nothing(sent: Sent) -> bool:
+    return not sent.out or sent.status >= 400
 
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
@@ -77,7 +77,7 @@ def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
     if delivery.events is not None and not (delivery.completed and not delivery.relayed.events):
         found = estimated(prompt, delivery.relayed)
         return Usage(prompt, min(found.completion, worst.completion))
-    if sent.client_gone or sent.head:
+    if sent.client_gone or sent.status:
         return Usage(prompt, worst.completion)
     return Usage(prompt, 0)
 

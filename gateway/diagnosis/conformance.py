@@ -97,7 +97,7 @@ async def _seen(upstream: Upstream, probe: Probe) -> Seen:
         return Seen(error="no answer in time")
     except TooLongError:
         return Seen(error="no end")
-    kind = reply.header(b"content-type").partition(";")[0].strip()
+    kind = reply.header(b"content-type").partition(";")[0].strip().lower()
     places, ended = _read(kind, body)
     return Seen(reply.status, kind, names_of(reply.headers), places, ended)
 

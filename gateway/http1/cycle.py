@@ -15,6 +15,7 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 Connection = TypeVar("Connection")
 
 GONE = "context_gateway.gone"  # an extension of ASGI: a function that takes what to call when the client leaves
+BARE_QUERY = "context_gateway.bare_query"  # in the scope: whether the target has a question mark and nothing behind it
 _LOG = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY = frozenset((204, 304))

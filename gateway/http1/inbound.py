@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import httptools
 
-from gateway.http1.cycle import Cycle, Hosting, Shared, Wire
+from gateway.http1.cycle import BARE_QUERY, Cycle, Hosting, Shared, Wire
 from gateway.http1.refusing import BAD_REQUEST, HEAD_TOO_LARGE, TOO_SLOW, Refusal
 
 KEPT_S = 75.0  # unused between requests; longer than proxies keep theirs, so that it is they who end it
@@ -220,6 +220,7 @@ class Inbound(asyncio.Protocol):
             "method": self._parser.get_method().decode("ascii"),
             "raw_path": target.path or b"/",
             "query_string": target.query or b"",
+            BARE_QUERY: not target.query and self._url.endswith(b"?"),
             "headers": self._headers,
             "root_path": "",
             "server": self.wire.server,

@@ -71,6 +71,16 @@ async def test_a_streams_usage_is_noted_and_left_in(upstream: upstreams.Upstream
     assert delivery.relayed == Relayed(events=-(-len(replies.CANNED) // 7), characters=len(replies.CANNED))
 
 
+@pytest.mark.parametrize("kind", ["Text/Event-Stream; charset=utf-8", "APPLICATION/JSON"])
+async def test_a_media_type_is_known_in_whatever_case(kind: str) -> None:
+    sent = b"".join(EVENTS) if kind.startswith("Text") else json.dumps(replies.completion(REQUEST)).encode()
+    async with canned_reply(f"Content-Type: {kind}", sent) as reply:
+        client, delivery = await relayed(reply, drop_usage=True)
+    assert delivery.usage is not None
+    assert client.header(b"content-type") == kind
+    assert (b'"prompt_tokens"' in client.body) == kind.startswith("APP")
+
+
 async def test_drop_usage_leaves_out_exactly_one_event(upstream: upstreams.Upstream) -> None:
     async with replied(upstream.url) as reply:
         client, delivery = await relayed(reply, drop_usage=True)

@@ -25,10 +25,13 @@ def raw_deflate(data: bytes) -> bytes:
         ("identity", TEXT),
         ("gzip", gzip.compress(TEXT)),
         ("X-GZIP", gzip.compress(TEXT)),
+        ("gzip", gzip.compress(TEXT[:9]) + gzip.compress(b"") + gzip.compress(TEXT[9:]) + b"\0" * 9),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", raw_deflate(TEXT)),
+        ("deflate", zlib.compress(TEXT) + b"\0"),
         ("br", brotli.compress(TEXT)),
         ("zstd", zstandard.compress(TEXT)),
+        ("zstd", zstandard.compress(TEXT[:9]) + zstandard.compress(TEXT[9:])),
     ],
 )
 @pytest.mark.parametrize("size", [1, 7, 100_000])
@@ -64,6 +67,11 @@ def test_a_bomb_is_not_unfolded(name: str, pack: Callable[[bytes], bytes]) -> No
         tracemalloc.stop()
     large = b"0123456789abcdef" * (1 << 18)
     assert decoder(name)(pack(large)) == large
+
+
+def test_a_bomb_in_many_members_is_not_unfolded() -> None:
+    with pytest.raises(UndecodableError):
+        decoder("gzip")(gzip.compress(b"\0" * (1 << 22)) * 5)
 
 
 def test_an_unknown_encoding_is_refused() -> None:

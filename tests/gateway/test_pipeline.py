@@ -179,14 +179,21 @@ async def test_usage_is_asked_for_in_the_window(upstream: Upstream) -> None:
     assert line.record.usage is not None
 
 
-async def test_a_refusal_to_tell_usage_is_remembered_of_that_model_alone(upstream: Upstream) -> None:
-    refusing = "refuse-stream-options"
+@pytest.mark.parametrize("refusing", ["refuse-stream-options", "refuse-stream-options-422"])
+async def test_a_refusal_to_tell_usage_is_remembered_of_that_model_alone(upstream: Upstream, refusing: str) -> None:
     async with pipeline(upstream.url) as line:
         for model, requests in (("one", 2), ("one", 1), ("two", 2), ("two", 1)):
             upstream.clear()
             assert (await chat(line, chat_body(model=model, stream=True), refusing)).status == 200
             assert len(upstream.requests) == requests
             assert b"stream_options" not in upstream.last.body
+
+
+async def test_a_refusal_is_only_remembered_where_the_field_was_its_cause(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        assert (await chat(line, chat_body(stream=True), "refuse-stream-options-busy")).status == 429
+        await chat(line, chat_body(stream=True))
+    assert b"stream_options" in upstream.last.body
 
 
 async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None:
@@ -196,6 +203,22 @@ async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None
         await chat(line, chat_body(stream=True))
     assert b"stream_options" in upstream.last.body
     assert [record.status for record in line.records] == [400, 200]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        chat_body(stream=True, stream_options={}).decode().encode("utf-16"),
+        chat_body(stream=True).decode().encode("utf-16"),
+        chat_body().replace(b"{", b'{"seed":' + b"1" * 5000 + b",", 1),
+        chat_body(stream=True, stream_options={}).replace(b"{", b'{"n":' + b"1" * 5000 + b",", 1),
+    ],
+)
+async def test_what_is_read_but_cannot_be_edited_goes_as_it_came(upstream: Upstream, sent: bytes) -> None:
+    async with pipeline(upstream.url) as line:
+        await chat(line, sent)
+    assert upstream.last.body == sent
+    assert line.record.error is None
 
 
 async def test_ask_usage_off_leaves_streams_alone(upstream: Upstream) -> None:
@@ -254,6 +277,19 @@ async def test_a_fault_in_a_reply_that_has_begun_is_billed_by_what_was_relayed(u
     assert (record.status, record.error, record.state) == (200, "internal_error", State.ESTIMATED)
     assert record.usage is not None
     assert record.usage.completion > 0
+
+
+async def test_a_fault_behind_the_upstreams_head_is_billed_by_what_the_upstream_said(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def relay(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("gateway.pipeline.relay", relay)
+    async with pipeline(upstream.url) as line:
+        for behaviour in ("", "error-400"):
+            assert (await chat(line, chat_body(), behaviour)).status == 500
+    assert [(record.status, record.state) for record in line.records] == [(500, State.ESTIMATED), (500, State.FREE)]
 
 
 async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:

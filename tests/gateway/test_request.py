@@ -1,11 +1,12 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidJsonError
-from gateway.request import OutputAsked, UsageRefusals, parse_request, with_usage_asked
+from gateway.request import OutputAsked, UsageRefusals, parse_request, with_model, with_usage_asked
 
 
 async def test_the_head_is_read() -> None:
@@ -26,6 +27,24 @@ async def test_the_head_is_read() -> None:
 )
 async def test_what_only_a_stricter_parser_refuses_is_accepted(body: bytes) -> None:
     assert (await parse_request(body)).stream is False
+
+
+@pytest.mark.parametrize("digits", [13, 400, 4301, 100_000])
+async def test_integers_of_any_length_are_accepted_and_weigh_as_the_largest(digits: int) -> None:
+    number = b"9" * digits
+    body = b'{"n":%b,"max_tokens":%b,"max_completion_tokens":-%b,"model":"m","x":[%b]}' % ((number,) * 4)
+    asked = await parse_request(body)
+    assert (asked.model, asked.answers, asked.output) == ("m", 10**12, OutputAsked(max_tokens=10**12))
+
+
+async def test_where_json_is_broken_is_said() -> None:
+    for body, said in (
+        (b'{"a": "\n"}', "invalid control character at line 1, column 8."),
+        (b'{"n": ' + b"9" * 5000 + b",}", "at line 1, column 5008."),
+        (b'{"a": "\xff"}', "it is not valid UTF-8."),
+    ):
+        with pytest.raises(InvalidJsonError, match=re.escape(said)):
+            await parse_request(body)
 
 
 async def test_fields_are_read_where_the_stricter_parser_refused() -> None:
@@ -82,10 +101,25 @@ async def test_any_json_is_accepted(value: object) -> None:
         (b'{"stream":true,"t":NaN}', b'{"stream_options":{"include_usage":true},"stream":true,"t":NaN}'),
         (b'{"stream":true,"stream_options":[1]}', None),
         (b'{"stream":true,"stream_options":false}', None),
+        ('{"stream":true}'.encode("utf-16"), None),
+        ('{"stream":true}'.encode("utf-16-be"), None),
+        ('{"stream":true,"stream_options":{}}'.encode("utf-16"), None),
+        ('{"stream":true}'.encode("utf-32"), None),
+        (b'\xef\xbb\xbf{"stream":true}', b'\xef\xbb\xbf{"stream_options":{"include_usage":true},"stream":true}'),
     ],
 )
 async def test_usage_is_asked_for_with_one_splice(body: bytes, asked: bytes | None) -> None:
-    assert await with_usage_asked(await parse_request(body), body) == asked
+    read = await parse_request(body)
+    assert read.stream
+    assert await with_usage_asked(read, body) == asked
+
+
+@pytest.mark.parametrize(
+    "body", ['{"model":"m"}'.encode("utf-16"), '{"model":"m"}'.encode("utf-16-be"), b"\x1f\x8b\xff"]
+)
+async def test_a_body_that_is_not_utf_8_goes_under_the_name_it_has(body: bytes) -> None:
+    assert await with_model(body, "other") == body
+    assert await with_model(b'{"model":"m"}', "other") == b'{"model":"other"}'
 
 
 async def test_large_bodies_are_spliced_alike() -> None:

@@ -36,7 +36,10 @@ def relayed(stream: bytes, cuts: list[int], drop: bool) -> tuple[bytes, EventRel
     return out + relay.rest(), relay
 
 
-@given(st.lists(st.integers(0, 10_000)), st.sampled_from(["\n\n", "\r\n\r\n", "\r\r"]))
+@given(
+    st.lists(st.integers(0, 10_000)),
+    st.sampled_from(["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", "\r\n\n", "\r\n\r", "\n\r"]),
+)
 def test_wherever_the_bytes_are_cut_the_extra_chunk_is_dropped_and_noted(cuts: list[int], end: str) -> None:
     extra = EXTRA.replace(b"\n\n", end.encode())
     out, relay = relayed(DELTA + extra + DONE, cuts, drop=True)
@@ -101,7 +104,7 @@ def test_odd_usage_is_passed_on_and_not_believed(usage: str) -> None:
     assert relay.usage is None
 
 
-ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r"])
+ENDS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\r\r\n", b"\r\n\r", b"\n\r"])
 EVENTS = st.lists(st.tuples(st.sampled_from([b"data: x", b"a\nb", b"a\r\nb", b"a\rb"]), ENDS), max_size=6)
 
 
@@ -113,8 +116,36 @@ def test_events_go_out_as_soon_as_they_are_whole_however_they_are_cut(
     relay, out = EventRelay(drop_usage=False), b""
     for at in range(0, len(stream), n):
         out += relay.feed(stream[at : at + n])
-        assert out == b"".join(re.findall(rb"(?s).*?(?:\r\n\r\n|\n\n|\r\r)", stream[: at + n]))
+        # Behind LF CR an LF may still come.
+        assert out == b"".join(re.findall(rb"(?s).*?(?:\n\n|\n\r\n|\r\r\n?|\n\r(?=.))", stream[: at + n]))
     assert out + relay.rest() == stream
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("beat", [b":\n", b": ping\r\n", b":\r", b"\n", b"\r\n", b":\n: two\n"])
+def test_what_keeps_a_silent_stream_alive_passes_at_once(beat: bytes, drop: bool) -> None:
+    relay = EventRelay(drop)
+    for _ in range(3):
+        assert relay.feed(beat) == beat
+    assert relay.feed(b"\n" + DELTA + beat + DELTA[:20]) == b"\n" + DELTA + beat
+    assert relay.feed(beat) == b""  # an error could no longer follow half an event
+    assert relay.feed(DELTA[20:] + beat) == DELTA[:20] + beat + DELTA[20:] + beat
+    assert relay.rest() == b""
+
+
+def test_half_a_comment_waits_for_its_lines_end() -> None:
+    relay = EventRelay(drop_usage=False)
+    assert relay.feed(DELTA + b": pi") == DELTA
+    assert relay.feed(b"n") == b""
+    assert relay.feed(b"g\n" + DELTA[:20]) == b": ping\n"
+    assert relay.feed(DELTA[20:]) == DELTA
+
+
+def test_a_long_comment_is_looked_at_once_in_however_many_pieces_it_comes() -> None:
+    comment = b":" + b"x" * 2_000_000 + b"\n"
+    relay, began = EventRelay(drop_usage=False), time.process_time()
+    assert b"".join(relay.feed(comment[at : at + 200]) for at in range(0, len(comment), 200)) == comment
+    assert time.process_time() - began < 1
 
 
 def test_a_long_event_is_looked_at_once_in_however_many_pieces_it_comes() -> None:

@@ -60,7 +60,7 @@ def test_an_early_end_leaves_what_was_known() -> None:
 def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
     cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
     cut_off.delivery.usage, cut_off.delivery.status = None, 200
-    cut_off.asked = cut_off.head = 1.0
+    cut_off.answered = 200
     cut_off.tried.under_way = True
     cut_off.worst = Weighing(lambda: WorstCase(4_000, 100), 0)
     record = cut_off.record(SETTINGS, PRICES)
@@ -74,7 +74,7 @@ def test_what_the_upstream_holds_itself_is_estimated_at_what_it_may_be() -> None
         cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
         cut_off.request = ApiRequest(b"{}", "m", True, usage_asked=False, stream_options_sent=False, linked=linked)
         cut_off.delivery.usage, cut_off.delivery.status = None, 200
-        cut_off.asked = cut_off.head = 1.0
+        cut_off.answered = 200
         cut_off.tried.under_way = True
         cut_off.worst = Weighing(lambda: WorstCase(220_000, 100), 0)
         usage = cut_off.record(SETTINGS, PRICES).usage

@@ -23,6 +23,7 @@ REQUESTS: dict[str, tuple[str, str, Headers, bytes | None]] = {
     "delete": ("DELETE", "/files/file-1", [], None),
     "delete with a body": ("DELETE", "/responses/r", JSON, b'{"a":1}'),
     "query": ("GET", "/models?limit=2&after=a%20b&x=%2F&y=c+d&empty=&y=2", [], None),
+    "bare question mark": ("GET", "/models?", [], None),
     "encoded path": ("GET", "/files/a%2Fb%20c;d/content?p=%zz", [], None),
     "embeddings": ("POST", "/embeddings", JSON, b'{"model":"text-embedding-3-small","input":["a","b"]}'),
     "responses": ("POST", "/responses", JSON, b'{"model":"gpt-4o-mini", "input" : "hi", "x":1e400}'),

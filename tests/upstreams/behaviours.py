@@ -68,12 +68,12 @@ async def _quote_credentials(exchange: Exchange, in_pieces: bool = False) -> Non
     await exchange.chunk(b"")
 
 
-async def _refuse_stream_options(exchange: Exchange) -> None:
+async def _refuse_stream_options(exchange: Exchange, status: int = 400, else_: Behaviour | None = None) -> None:
     if "stream_options" in (exchange.request.json() or {}):
         body = replies.error("Unrecognized request argument supplied: stream_options", "invalid_request_error")
-        await exchange.json(body, 400)
+        await exchange.json(body, status)
     else:
-        await chat(exchange)
+        await (else_ or chat)(exchange)
 
 
 async def _stall_before_head(_: Exchange) -> None:
@@ -277,6 +277,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "quote-credentials": _quote_credentials,
     "quote-in-pieces": partial(_quote_credentials, in_pieces=True),
     "refuse-stream-options": _refuse_stream_options,
+    "refuse-stream-options-422": partial(_refuse_stream_options, status=422),
+    "refuse-stream-options-busy": partial(_refuse_stream_options, else_=partial(_error, status=429)),
     "stall-before-head": _stall_before_head,
     "stall-in-stream": _stall_in_stream,
     "slow": _slow,

@@ -17,16 +17,18 @@ SAID = b'data: {"choices":[{"delta":{"content":"four"}}]}\n\n'
 OUT, HEAD, GONE, COMPLETED, STREAMED = (True, False), (True, False), (True, False), (True, False), (0, 3, 999, None)
 STATUSES = (200, 400, 429, 502)
 ALL = [
-    (out, head, gone, completed and head, events if head else None, status)
+    (out, status if head else 0, gone, completed and head, events if head else None)
     for out, head, gone, completed, events, status in product(OUT, HEAD, GONE, COMPLETED, STREAMED, STATUSES)
     if out or not head
 ]
 
 
 def sent(
-    out: bool = True, head: bool = True, gone: bool = False, worst: WorstCase | None = WORST, counted: int | None = None
+    out: bool = True, status: int = 200, gone: bool = False, worst: WorstCase | None = WORST, counted: int | None = None
 ) -> Sent:
-    return Sent(out=out, head=head, client_gone=gone, worst=None if worst is None else lambda: worst, counted=counted)
+    return Sent(
+        out=out, status=status, client_gone=gone, worst=None if worst is None else lambda: worst, counted=counted
+    )
 
 
 def delivery(
@@ -40,15 +42,15 @@ def delivery(
 
 
 def test_what_any_request_is_billed_for() -> None:
-    for out, head, gone, completed, events, status in ALL:
-        request, reply = sent(out, head, gone), delivery(status, events, completed)
+    for out, status, gone, completed, events in ALL:
+        request, reply = sent(out, status, gone), delivery(status, events, completed)
         assert outcome_of(request, reply) == _expected(request, reply, events), (request, reply)
 
 
 def _expected(request: Sent, reply: Delivery, events: int | None) -> Outcome:
-    if not request.out or (request.head and reply.status >= 400):
+    if not request.out or request.status >= 400:
         return Outcome(None, State.FREE)
-    if not request.head:
+    if not request.status:
         return Outcome(Usage(1000, 300 if request.client_gone else 0), State.ESTIMATED)
     if events is None or (events == 0 and reply.completed):
         return Outcome(Usage(1000, 300), State.ESTIMATED)
@@ -65,30 +67,35 @@ def test_the_worst_case_is_worked_out_for_estimates_alone(lost: int, usage: Usag
         wanted += 1
         return WORST
 
-    for out, head, gone, completed, events, status in ALL:
+    for out, status, gone, completed, events in ALL:
         wanted = 0
-        request, reply = Sent(out, head, gone, weigh, None, lost), delivery(status, events, completed, usage)
+        request, reply = Sent(out, status, gone, weigh, None, lost), delivery(status, events, completed, usage)
         estimated = outcome_of(request, reply).state is State.ESTIMATED
         assert estimated == is_estimated(request, reply) == (wanted > 0)
 
 
 def test_what_the_upstream_reports_counts_wherever_it_does() -> None:
-    for out, head, gone, completed, events, status in ALL:
-        found = outcome_of(sent(out, head, gone), delivery(status, events, completed, REPORTED))
+    for out, status, gone, completed, events in ALL:
+        found = outcome_of(sent(out, status, gone), delivery(status, events, completed, REPORTED))
         assert found == Outcome(REPORTED, State.SETTLED)
 
 
 @pytest.mark.parametrize("worst", [WorstCase(0, 0), WorstCase(3, 1), WORST])
 @pytest.mark.parametrize("counted", [None, 0, 2, 10**6])
 def test_no_estimate_is_more_than_was_reserved(worst: WorstCase, counted: int | None) -> None:
-    for out, head, gone, completed, events, status in ALL:
-        usage = outcome_of(sent(out, head, gone, worst, counted), delivery(status, events, completed)).usage
+    for out, status, gone, completed, events in ALL:
+        usage = outcome_of(sent(out, status, gone, worst, counted), delivery(status, events, completed)).usage
         assert usage is None or (usage.prompt <= worst.prompt and usage.completion <= worst.completion)
 
 
 def test_a_counted_prompt_is_estimated_as_counted() -> None:
     assert outcome_of(sent(counted=777), delivery(events=2)).usage == Usage(777, 2)
-    assert outcome_of(sent(counted=777, head=False), delivery(0)).usage == Usage(777, 0)
+    assert outcome_of(sent(counted=777, status=0), delivery(0)).usage == Usage(777, 0)
+
+
+def test_what_the_client_saw_instead_is_not_what_is_billed() -> None:
+    assert outcome_of(sent(status=200), delivery(500)) == Outcome(Usage(1000, 300), State.ESTIMATED)
+    assert outcome_of(sent(status=429), delivery(500)) == Outcome(None, State.FREE)
 
 
 def test_a_prompt_costs_something() -> None:
@@ -103,7 +110,7 @@ def test_long_events_count_by_their_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("out", "head", "state"), [(True, True, State.SETTLED), (True, False, State.FREE), (False, False, State.FREE)]
+    ("out", "status", "state"), [(True, 200, State.SETTLED), (True, 0, State.FREE), (False, 0, State.FREE)]
 )
-def test_what_is_not_counted_costs_nothing(out: bool, head: bool, state: State) -> None:
-    assert outcome_of(sent(out, head, worst=None), delivery()) == Outcome(None, state)
+def test_what_is_not_counted_costs_nothing(out: bool, status: int, state: State) -> None:
+    assert outcome_of(sent(out, status, worst=None), delivery()) == Outcome(None, state)
