@@ -1,5 +1,6 @@
 """What is known of a request while it is under way; a record is made of it at the end, however early that comes."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class Windowed(msgspec.Struct, frozen=True, gc=False):
     """What windowing came to for one request, and the terms of its saving where a window was made."""
 
     decision: Decision
-    reason: Reason
+    reason: Reason | None  # none as long as nothing has come of it
     outcome: WindowOutcome | None = None
     saving: Saving | None = None
     ms: float = 0.0
@@ -82,6 +83,7 @@ class Trace(msgspec.Struct):
     tried: Tried = msgspec.field(default_factory=Tried)
     usage_added: bool = False
     windowed: Windowed | None = None
+    shadow: asyncio.Task[None] | None = None  # makes the window beside a reply that has been delivered
     delivery: Delivery = msgspec.field(default_factory=Delivery)
     client_gone: bool = False
     forwarded_body: str | None = None
