@@ -171,9 +171,10 @@ class Trace(msgspec.Struct):
         if prices is None or self.request is None:
             return Cost()
         # What was saved on an estimate is an estimate too: a saving that may not be real is not shown.
-        real = self.windowed is not None and self.windowed.body is not None and billed.state is State.SETTLED
-        saving = self.windowed.saving if real and self.windowed else None
-        return cost_of(prices, self.served_model or self.request.model, billed.usage, saving)
+        done = self.windowed if billed.state is State.SETTLED else None
+        in_shadow = done is not None and done.body is None
+        model, saving = self.served_model or self.request.model, done.saving if done else None
+        return cost_of(prices, model, billed.usage, saving, in_shadow=in_shadow)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte
