@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -11,6 +12,9 @@ from benchmarks.processes import free_port
 from gateway import endings
 from gateway.errors import UnknownUrlError
 from gateway.policies import Route
+from gateway.pricing import nano_of, usd_of
+from gateway.reporting.gather import Scope, tabled
+from gateway.store.entries import Group, Span
 from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, WindowPolicy
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
@@ -147,6 +151,21 @@ async def test_in_shadow_neither_the_original_nor_its_reply_waits_for_the_window
     assert (record.decision, record.reason, record.tokens_window) == (Decision.SHADOW, Reason.RELEVANCE, 30)
     assert (record.tokens_forwarded, record.tokens_saved) == (3000, 0)
     assert record.stages.total >= (record.stages.first_byte or 0.0)
+
+
+async def test_a_report_says_what_windows_in_shadow_would_have_saved(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, Windowing(a_window), priced=True, windowing=SHADOW) as line:
+        for _ in range(3):
+            await chat(line, LONG)
+        await chat(line, LONG, "ignore-usage")  # of this one the usage is not known
+        await line.accounts.finish()
+        (row,) = (await tabled(line.accounts.store, Scope(Span(0, 1e11), (Group.TEAM,)))).rows
+    assert (row.requests, row.tokens_saved, row.saved_usd) == (4, 0, Decimal(0))
+    assert (row.shadowed, row.tokens_shadowed, row.tokens_window, row.tokens_would_save) == (4, 12_000, 120, 11_880)
+    known = [usd for record in line.records if (usd := record.cost.would_save_usd) is not None]
+    assert (len(known), row.shadow_unpriced) == (3, 1)
+    assert row.would_save_usd == usd_of(sum(map(nano_of, known)))
+    assert sum(known) > 0
 
 
 async def test_in_shadow_a_window_that_is_ready_is_told_in_the_reply(upstream: Upstream) -> None:
