@@ -162,6 +162,8 @@ def _billed(random: Random, entry: Entry, habits: _Habits) -> Entry:
         overhead_ms=entry.overhead_ms + (random.lognormvariate(3.6, 0.4) if windowed else 0.0),
         first_byte_ms=head,
         total_ms=head + output * random.uniform(6, 11),
+        tokens_window=original // 5 if shadow else None,
+        would_save_nano=cost - _cost(entry.model, original // 5, 0, output) - 900 if shadow else None,
     )
 
 

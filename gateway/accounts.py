@@ -86,7 +86,7 @@ class Accounts:
 
     async def finish(self) -> None:
         """Settle all that has ended."""
-        self.endings.flush()
+        await self.endings.finish()
         await self.settling.finish()
 
     def _reached(self, passed: Reached) -> None:

@@ -169,6 +169,7 @@ class Gateway:
             stack.callback(asyncio.create_task(self._load_prices()).cancel)
             stack.callback(asyncio.create_task(self._announce()).cancel)
             stack.push_async_callback(self._pool.close)
+            stack.push_async_callback(self._accounts.endings.finish)  # windows in shadow are still being made
             await self._start_pool()
             if listen := self._serving.settings.admin.listen if self._admin_apart else None:
                 await stack.enter_async_context(apart.serving(self._ops, listen))

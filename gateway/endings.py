@@ -12,6 +12,7 @@ from collections.abc import Callable
 from gateway import logs
 
 _AT_LAST_S = 0.002  # where no other request comes
+_PATIENCE_S = 2.0  # at the end, for what requests still wait for
 
 
 class Endings:
@@ -21,9 +22,18 @@ class Endings:
         self._waiting: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
+        self._before: set[asyncio.Task[None]] = set()
 
-    def __call__(self, end: Callable[[], None], *, held: bool = False) -> None:
-        """Take over what ends a request, which `held` something of a budget or not; returns at once."""
+    def __call__(self, end: Callable[[], None], *, held: bool = False, after: asyncio.Task[None] | None = None) -> None:
+        """Take over what ends a request, which `held` something of a budget or not; returns at once.
+
+        `after` is what has to be over before, although nobody waits for it any more.
+        """
+        if after is not None and not after.done():
+            self._before.add(after)
+            after.add_done_callback(self._before.discard)
+            after.add_done_callback(lambda _: self(end, held=held))
+            return
         self._waiting.append(end)
         if held:
             self.flush_soon()
@@ -36,6 +46,14 @@ class Endings:
             self.flush_soon()
             await asyncio.sleep(0)
             self.flush()
+
+    async def finish(self) -> None:
+        """Do all that waits, and all that comes after what is still under way; what takes long is cancelled."""
+        while self._before:
+            _, late = await asyncio.wait(self._before, timeout=_PATIENCE_S)
+            for work in late:
+                work.cancel()
+        self.flush()
 
     def flush_soon(self) -> None:
         """Do what waits in the loop's next turn: it is a good time."""

@@ -89,7 +89,7 @@ def budget_warning(text: str) -> Headers:
 
 def of_windowing(
     decision: Decision,
-    reason: Reason,
+    reason: Reason | None,
     tokens: tuple[int | None, int | None, int | None],
     saved_usd: Decimal | None,
     overhead_ms: float,
@@ -100,13 +100,14 @@ def of_windowing(
 
 def _windowing(
     decision: Decision,
-    reason: Reason,
+    reason: Reason | None,
     tokens: tuple[int | None, int | None, int | None],
     saved_usd: Decimal | None,
     overhead_ms: float,
 ) -> Iterator[tuple[bytes, bytes]]:
     yield b"x-gateway-windowing", decision.encode()
-    yield b"x-gateway-reason", reason.encode()
+    if reason is not None:
+        yield b"x-gateway-reason", reason.encode()
     yield b"x-gateway-overhead-ms", b"%.2f" % overhead_ms
     if tokens[0] is None:
         return

@@ -145,6 +145,7 @@ def fields(record: RequestRecord) -> dict[str, object]:
         "usage_state": record.state,
         "cost_usd": _usd(record.cost.usd),
         "cost_saved_usd": _usd(record.cost.saved_usd),
+        "cost_would_save_usd": _usd(record.cost.would_save_usd),
         "status": record.status,
         "error": record.error,
         "stream": record.stream,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from gateway import headers, logs
-from gateway.budgets.limits import Limit
+from gateway.budgets.limits import Limit, Unit
 from gateway.config import Settings
 from gateway.delivery import BrokenReplyError, relay
 from gateway.endings import Endings
@@ -102,14 +102,12 @@ class Pipeline:
             plan = self._plan(exchange, asked, caller, limits, api)
             if plan.decision is Decision.SHADOW:
                 await self._admit(trace, limits, body, route)
-                reply = await self._forward_in_shadow(exchange, trace, asked, plan)
-            else:
-                trace.windowed = await timed(
-                    trace.journey, "windowing", self._window(trace.upstream or "", asked, plan)
-                )
-                forwarded = trace.windowed.body or body
-                await self._admit(trace, limits, forwarded, route)
-                reply = await self._forward(exchange, trace, asked, forwarded)
+                await self._serve_in_shadow(exchange, trace, asked, plan)
+                return
+            trace.windowed = await timed(trace.journey, "windowing", self._window(trace.upstream or "", asked, plan))
+            forwarded = trace.windowed.body or body
+            await self._admit(trace, limits, forwarded, route)
+            reply = await self._forward(exchange, trace, asked, forwarded)
             await self._deliver(exchange, trace, reply)
 
     async def _relay(self, exchange: Exchange, trace: Trace, route: Route) -> None:
@@ -138,7 +136,8 @@ class Pipeline:
                 await trace.weigh()
         finally:
             trace.ended = trace.ended or time.perf_counter()
-            self.endings(partial(self._end, trace), held=trace.ticket is not None and bool(trace.ticket.limits))
+            held = trace.ticket is not None and bool(trace.ticket.limits)
+            self.endings(partial(self._end, trace), held=held, after=trace.shadow)
 
     async def _served(self, exchange: Exchange, trace: Trace, serve: Awaitable[None]) -> None:
         """Serve a request, and answer the gateway's own errors."""
@@ -215,16 +214,23 @@ class Pipeline:
             return None
         return Saving.of(original, forwarded, warm, ms, self.settings.costs.cpu_usd_per_hour)
 
-    async def _forward_in_shadow(self, exchange: Exchange, trace: Trace, chat: ApiRequest, plan: Plan) -> UpstreamReply:
-        """Forward the original at once and window beside it, so that trying the gateway out costs no time."""
-        work = timed(trace.journey, "windowing", self._window(trace.upstream or "", chat, plan))
-        windowing = asyncio.create_task(work)
+    async def _serve_in_shadow(self, exchange: Exchange, trace: Trace, chat: ApiRequest, plan: Plan) -> None:
+        """Forward the original at once and window beside it: only the record waits for the window, no client does."""
+        trace.windowed = Windowed(plan.decision, None)
+        windowing = asyncio.create_task(self._window_in_shadow(trace, chat, plan))
         try:
-            reply = await self._forward(exchange, trace, chat, chat.body)
-            trace.windowed = await windowing
-        finally:
+            await self._deliver(exchange, trace, await self._forward(exchange, trace, chat, chat.body))
+        except BaseException:
             windowing.cancel()
-        return reply
+            raise
+        if windowing.done() or not _takes_a_place(trace):
+            trace.shadow = windowing
+        else:  # The place is free with the record: the next request must not be refused for a window.
+            windowing.cancel()
+            trace.windowed = Windowed(plan.decision, Reason.DEADLINE)
+
+    async def _window_in_shadow(self, trace: Trace, chat: ApiRequest, plan: Plan) -> None:
+        trace.windowed = await timed(trace.journey, "windowing", self._window(trace.upstream or "", chat, plan))
 
     async def _forward(self, exchange: Exchange, trace: Trace, chat: ApiRequest, body: bytes) -> UpstreamReply:
         """Send the body, asking for a stream's usage where the caller did not and the upstream does not refuse."""
@@ -347,6 +353,11 @@ async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterato
         else:
             copy.clear()
         yield piece
+
+
+def _takes_a_place(trace: Trace) -> bool:
+    """Whether the request counts on a limit of requests at the same time."""
+    return trace.ticket is not None and any(limit.unit is Unit.CONCURRENT for limit in trace.ticket.limits)
 
 
 def _path(exchange: Exchange) -> str:

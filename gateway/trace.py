@@ -1,5 +1,6 @@
 """What is known of a request while it is under way; a record is made of it at the end, however early that comes."""
 
+import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ class Windowed(msgspec.Struct, frozen=True, gc=False):
     """What windowing came to for one request, and the terms of its saving where a window was made."""
 
     decision: Decision
-    reason: Reason
+    reason: Reason | None  # none as long as nothing has come of it
     outcome: WindowOutcome | None = None
     saving: Saving | None = None
     ms: float = 0.0
@@ -82,6 +83,7 @@ class Trace(msgspec.Struct):
     tried: Tried = msgspec.field(default_factory=Tried)
     usage_added: bool = False
     windowed: Windowed | None = None
+    shadow: asyncio.Task[None] | None = None  # makes the window beside a reply that has been delivered
     delivery: Delivery = msgspec.field(default_factory=Delivery)
     client_gone: bool = False
     forwarded_body: str | None = None
@@ -176,9 +178,10 @@ class Trace(msgspec.Struct):
         if prices is None or self.request is None:
             return Cost()
         # What was saved on an estimate is an estimate too: a saving that may not be real is not shown.
-        real = self.windowed is not None and self.windowed.body is not None and billed.state is State.SETTLED
-        saving = self.windowed.saving if real and self.windowed else None
-        return cost_of(prices, self.served_model or self.request.model, billed.usage, saving)
+        done = self.windowed if billed.state is State.SETTLED else None
+        in_shadow = done is not None and done.body is None
+        model, saving = self.served_model or self.request.model, done.saving if done else None
+        return cost_of(prices, model, billed.usage, saving, in_shadow=in_shadow)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte

@@ -34,11 +34,13 @@ class Relayed(msgspec.Struct, frozen=True, gc=False):
 class Cost(msgspec.Struct, frozen=True, gc=False):
     """What one reply cost, in USD, and what windowing saved: net of lost cache discounts and the gateway's own cost.
 
-    Each is None where it is not known: an unknown price is never 0.
+    `would_save_usd` is what the window would have saved that was made in shadow; nothing of it was. Each is None where
+    it is not known: an unknown price is never 0.
     """
 
     usd: Decimal | None = None
     saved_usd: Decimal | None = None
+    would_save_usd: Decimal | None = None
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=_HUGE)] | None

@@ -68,13 +68,16 @@ class RequestEntry(BaseModel):
     total_ms: float
     first_byte_ms: float | None
     overhead_ms: float
+    tokens_window: int | None = Field(description="of a window made in shadow; the original was forwarded")
+    would_save_usd: str | None = Field(description=f"what that window would have saved net; nothing was saved; {_USD}")
 
     @classmethod
     def of(cls, entry: Entry) -> "RequestEntry":
         """Return the entry as it is shown."""
         known = msgspec.structs.asdict(entry)
         known |= {"time": datetime.fromtimestamp(entry.time, UTC)}
-        return cls(**known, cost_usd=usd_text(entry.cost_nano), saved_usd=usd_text(entry.saved_nano))
+        money = {"cost_usd": entry.cost_nano, "saved_usd": entry.saved_nano, "would_save_usd": entry.would_save_nano}
+        return cls(**known, **{name: usd_text(nano) for name, nano in money.items()})
 
 
 class RequestPage(BaseModel):

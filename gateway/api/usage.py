@@ -48,6 +48,15 @@ class Figures(BaseModel):
     failed: int = Field(description="answered with 500 and above")
     estimated: int = Field(description="whose usage is an estimate, since the upstream's own never came")
     unsettled: int = Field(description="whose gateway died; they count as the most they can have been")
+    shadowed: int = Field(description="of which a window was made in shadow; the original was forwarded")
+    tokens_shadowed: int = Field(description="prompts of these as they came")
+    tokens_window: int = Field(description="what their windows had of that")
+    tokens_would_save: int = Field(description="the difference, of which nothing was saved")
+    would_save_share: float | None = Field(description="that difference / original; null where there are none")
+    would_save_usd: str | None = Field(
+        description=f"what these windows would have saved net; nothing of it was saved; {_USD}"
+    )
+    shadow_unpriced: int = Field(description="windows in shadow that are not in this sum of money")
 
 
 class UsageRow(Figures):

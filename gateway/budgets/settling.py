@@ -14,6 +14,7 @@ from gateway.pricing import nano_of
 from gateway.record import RequestRecord
 from gateway.store.contract import Charge, Settled, Settlement, Store, StoreUnavailableError
 from gateway.store.entries import Entry, State
+from gateway.windowing.types import Decision, Reason
 
 _PAUSE_S = 0.25  # before a store that is away is asked again
 _MOST_WAITING = 200_000  # settlements; those beyond that are given up, and said to be lost
@@ -153,6 +154,7 @@ def _nano(usd: Decimal | None) -> int | None:
 def entry_of(record: RequestRecord) -> Entry:
     """Return the ledger's entry of a finished request."""
     usage, stages = record.usage, record.stages
+    in_shadow = record.decision is Decision.SHADOW and record.reason is Reason.RELEVANCE
     return Entry(
         id=record.id,
         time=record.time.timestamp(),
@@ -180,4 +182,6 @@ def entry_of(record: RequestRecord) -> Entry:
         total_ms=stages.total,
         first_byte_ms=stages.first_byte,
         overhead_ms=stages.overhead,
+        tokens_window=record.tokens_window if in_shadow else None,
+        would_save_nano=_nano(record.cost.would_save_usd),
     )

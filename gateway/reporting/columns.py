@@ -118,6 +118,13 @@ COLUMNS = (
     Column("failed", "failed", brief="5xx"),
     Column("estimated", "estimated"),
     Column("unsettled", "unsettled"),
+    Column("shadowed", "windows in shadow", brief="windows"),
+    Column("tokens_shadowed", "tokens of originals", brief="originals"),
+    Column("tokens_window", "tokens of windows", brief="in them"),
+    Column("tokens_would_save", "would save tokens", brief="would save"),
+    Column("would_save_share", "would save %", Unit.SHARE, "%"),
+    Column("would_save_usd", "would save net USD", Unit.USD, "net $"),
+    Column("shadow_unpriced", "in shadow, unpriced"),
 )
 
 
@@ -127,11 +134,18 @@ def named(*names: str) -> tuple[Column, ...]:
     return tuple(by_name[name] for name in names)
 
 
+IN_SHADOW = "What windows would have saved that were made in shadow mode; nothing of it was saved"
+SHADOW = named(
+    "shadowed", "tokens_shadowed", "tokens_window", "tokens_would_save", "would_save_share", "would_save_usd"
+)
+
+
 def notes(total: Row) -> tuple[str, ...]:
     """Say of which requests the figures do not hold what the upstream said."""
     said = (
         (total.unpriced, "of unknown cost, in no sum of money"),
         (total.estimated, "estimated: the upstream's own usage never came"),
         (total.unsettled, "unsettled: their gateway died, they count as the most they can have been"),
+        (total.shadow_unpriced, "with a window in shadow of which nobody knows what money it would have saved"),
     )
     return tuple(f"{count:,} request{'' if count == 1 else 's'} {what}" for count, what in said if count)

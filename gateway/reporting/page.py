@@ -13,7 +13,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from gateway.reporting.columns import Column, Unit, named, notes
+from gateway.reporting.columns import IN_SHADOW, SHADOW, Column, Unit, named, notes
 from gateway.reporting.gather import Charted
 from gateway.reporting.periods import said
 from gateway.reporting.rows import Row, Table, nothing
@@ -87,9 +87,13 @@ def to_html(report: Charted) -> str:
 
 
 def _body(report: Charted) -> Iterator[str]:
-    yield f'<section class="wide">{_summary(report.table.total)}</section>'
-    if not report.table.total.requests:
+    total = report.table.total
+    yield f'<section class="wide">{_summary(total)}</section>'
+    if not total.requests:
         return
+    if total.shadowed:
+        table = _table("shadow", report.table.in_shadow, SHADOW) if report.scope.groups else ""
+        yield f'<section class="wide long"><h2>{IN_SHADOW}</h2><dl>{_tiles(total, SHADOW)}</dl>{table}</section>'
     yield from _charts("days", "by day", _without_gaps(report.days), _TOKENS, _SAVED, _TROUBLE)
     yield from _charts("teams", "by team", _by_size(report.teams), _BARS_OF_TOKENS, _MONEY)
     yield from _charts("models", "by model", _by_size(report.models), _BARS_OF_TOKENS, _MONEY)
@@ -101,8 +105,11 @@ def _body(report: Charted) -> Iterator[str]:
 def _summary(total: Row) -> str:
     if not total.requests:
         return "<p>The ledger holds no request of this time.</p>"
-    tiles = "".join(f"<div><dt>{column.title}</dt><dd>{column.shown(total)}</dd></div>" for column in _SUMMARY)
-    return f"<dl>{tiles}</dl>" + "".join(f'<p class="note">{note}</p>' for note in notes(total))
+    return f"<dl>{_tiles(total, _SUMMARY)}</dl>" + "".join(f'<p class="note">{note}</p>' for note in notes(total))
+
+
+def _tiles(total: Row, columns: Sequence[Column]) -> str:
+    return "".join(f"<div><dt>{column.title}</dt><dd>{column.shown(total)}</dd></div>" for column in columns)
 
 
 def _charts(name: str, by: str, table: Table, *charts: _Chart) -> Iterator[str]:

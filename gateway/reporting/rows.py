@@ -1,7 +1,7 @@
 """One row of a report, and all of them with their sum. Money is Decimal; what is not known is None, never 0."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import fsum
 
@@ -22,6 +22,9 @@ _SUMMED = (
     "failed",
     "estimated",
     "unsettled",
+    "shadowed",
+    "tokens_shadowed",
+    "tokens_window",
 )
 
 
@@ -32,6 +35,10 @@ class Row:
     `effective_tokens` is forwarded / original, None where nothing was windowed. `unpriced` requests may have cost
     something that is not known; cost and net saving (which can be negative) are those of the others, None where there
     are none. Times are means in milliseconds.
+
+    `shadowed` requests have a window that was made in shadow, of `tokens_window` for originals of `tokens_shadowed`.
+    What these would have saved is in no other figure: nothing of it was saved. `would_save_share` is that of the
+    tokens, None where there are none; `would_save_usd` sums what is known, that of `shadow_unpriced` is not.
     """
 
     group: tuple[str, ...]
@@ -57,6 +64,13 @@ class Row:
     failed: int
     estimated: int
     unsettled: int
+    shadowed: int
+    tokens_shadowed: int
+    tokens_window: int
+    tokens_would_save: int
+    would_save_share: float | None
+    would_save_usd: Decimal | None
+    shadow_unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,12 @@ class Table:
     total: Row
     rest: Row | None = None
     others: int = 0
+
+    @property
+    def in_shadow(self) -> "Table":
+        """The table without the groups that have no window in shadow."""
+        rest = self.rest if self.rest and self.rest.shadowed else None
+        return replace(self, rows=tuple(row for row in self.rows if row.shadowed), rest=rest)
 
 
 def table(usages: Sequence[Usages], by: Sequence[Group], groups: Sequence[Group], most: int | None = None) -> Table:
@@ -107,7 +127,8 @@ def _size(parts: Sequence[Usages]) -> tuple[int, int]:
 def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
     sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
     requests, original, forwarded = sums["requests"], sums["tokens_original"], sums["tokens_forwarded"]
-    priced = sum(part.priced for part in parts)
+    priced, known = (sum(getattr(part, name) for part in parts) for name in ("priced", "shadow_priced"))
+    in_shadow, windows = sums["tokens_shadowed"], sums["tokens_window"]
     return Row(
         group=group,
         tokens_saved=original - forwarded,
@@ -119,6 +140,10 @@ def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
         mean_overhead_ms=_mean((part.overhead_ms for part in parts), requests),
         mean_first_byte_ms=_mean((part.first_byte_ms for part in parts), sum(part.first_bytes for part in parts)),
         slowest_ms=max((part.slowest_ms for part in parts), default=0.0),
+        tokens_would_save=in_shadow - windows,
+        would_save_share=(in_shadow - windows) / in_shadow if in_shadow else None,
+        would_save_usd=usd_of(sum(part.would_save_nano for part in parts)) if known else None,
+        shadow_unpriced=sums["shadowed"] - known,
         **sums,
     )
 

@@ -7,7 +7,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from gateway.reporting.columns import named, notes
+from gateway.reporting.columns import IN_SHADOW, SHADOW, Column, named, notes
 from gateway.reporting.rows import Table
 
 # What somebody wants to see first; CSV and JSON have the rest.
@@ -32,35 +32,38 @@ def to_text(table: Table, terminal: bool) -> str:
     """Return the table, its sum, and what is not known: as the terminal shows it, or for a file, wide and plain."""
     console = Console() if terminal else Console(width=_WIDTH_OF_FILES, no_color=True, force_terminal=False)
     with console.capture() as captured:
-        console.print(_fitting(table, console))
+        console.print(_fitting(table, console, _SHOWN, _NARROW))
+        if table.total.shadowed:
+            console.print(f"\n{IN_SHADOW}:\n", soft_wrap=True)
+            console.print(_fitting(table.in_shadow, console, SHADOW, SHADOW))
         for note in notes(table.total):
             console.print(Text(note), style="dim", soft_wrap=True)
     return captured.get()
 
 
-def _fitting(table: Table, console: Console) -> Grid:
-    wide = _wide(table)
+def _fitting(table: Table, console: Console, columns: Sequence[Column], narrow: Sequence[Column]) -> Grid:
+    wide = _wide(table, columns)
     room = console.options.update(max_width=_ENDLESS)
-    return wide if Measurement.get(console, room, wide).maximum <= console.width else _narrow(table)
+    return wide if Measurement.get(console, room, wide).maximum <= console.width else _narrow(table, narrow)
 
 
-def _wide(table: Table) -> Grid:
+def _wide(table: Table, columns: Sequence[Column]) -> Grid:
     grid = _grid(table, gap=2, heading_above="\n")
-    for column in _SHOWN:
+    for column in columns:
         # The words of a heading under each other: figures need less room than their names.
         words = column.title.rpartition(" ")
         _add_figures(grid, f"{words[0]}\n{words[2]}", column.shown(table.total))
     for row in table.rows:
-        grid.add_row(*_names(row.group), *(column.shown(row) for column in _SHOWN))
+        grid.add_row(*_names(row.group), *(column.shown(row) for column in columns))
     return grid
 
 
-def _narrow(table: Table) -> Grid:
+def _narrow(table: Table, columns: Sequence[Column]) -> Grid:
     grid = _grid(table, gap=1)
-    for column in _NARROW:
+    for column in columns:
         _add_figures(grid, column.brief or column.title, column.short(table.total))
     for row in table.rows:
-        grid.add_row(*_names(row.group), *(column.short(row) for column in _NARROW))
+        grid.add_row(*_names(row.group), *(column.short(row) for column in columns))
     return grid
 
 

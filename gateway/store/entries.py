@@ -21,7 +21,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `time` is its arrival in seconds since the epoch, money is in nano-USD, times in milliseconds; `input` counts all
     prompt tokens, of which `cached` were read from a cache and `cache_written` written to one; `output` counts all
-    completion tokens, of which `reasoning` were not shown. What is not known is None.
+    completion tokens, of which `reasoning` were not shown. A window that was made in shadow has `tokens_window`, and
+    would have saved `would_save_nano`, of which nothing was saved. What is not known is None.
+
+    Packed entries are tuples of the fields: a new one stands at the end, and has a default for what is older.
     """
 
     id: str
@@ -50,6 +53,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     total_ms: float = 0.0
     first_byte_ms: float | None = None
     overhead_ms: float = 0.0
+    tokens_window: int | None = None
+    would_save_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,9 @@ class Usages:
     and `saved_nano` sum what is known. `refused` counts statuses 429, `failed` those of 500 and above; `estimated` and
     `unsettled` count entries of these states. Times are sums of milliseconds over `requests` (`first_byte_ms` over
     `first_bytes`), `slowest_ms` is the largest total.
+
+    `shadowed` entries have a window made in shadow: `tokens_shadowed` of originals, `tokens_window` in these windows;
+    `shadow_priced` of them have a known `would_save_nano`, which is no part of `saved_nano`.
     """
 
     group: tuple[str, ...]
@@ -108,3 +116,8 @@ class Usages:
     first_bytes: int = 0
     first_byte_ms: float = 0.0
     slowest_ms: float = 0.0
+    shadowed: int = 0
+    tokens_shadowed: int = 0
+    tokens_window: int = 0
+    shadow_priced: int = 0
+    would_save_nano: int = 0

@@ -23,6 +23,7 @@ _GROUPS = {
     Group.HOUR: "strftime('%Y-%m-%dT%H:00', CAST(time AS INTEGER), 'unixepoch')",
 }
 _BOTH = "tokens_original IS NOT NULL AND tokens_forwarded IS NOT NULL"
+_SHADOW = "tokens_window IS NOT NULL"
 _SUMS = {
     "requests": "count(*)",
     "windowed": "sum(decision = 'applied')",
@@ -40,6 +41,11 @@ _SUMS = {
     "first_bytes": "count(first_byte_ms)",
     "first_byte_ms": "coalesce(sum(first_byte_ms), 0.0)",
     "slowest_ms": "max(total_ms)",
+    "shadowed": "count(tokens_window)",
+    "tokens_shadowed": f"coalesce(sum(CASE WHEN {_SHADOW} THEN tokens_original END), 0)",
+    "tokens_window": "coalesce(sum(tokens_window), 0)",
+    "shadow_priced": f"count(CASE WHEN {_SHADOW} THEN would_save_nano END)",
+    "would_save_nano": f"coalesce(sum(CASE WHEN {_SHADOW} THEN would_save_nano END), 0)",
 }
 
 

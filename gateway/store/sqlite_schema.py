@@ -46,6 +46,8 @@ CREATE TABLE documents (
 CREATE TABLE version (number INTEGER NOT NULL);
 INSERT INTO version VALUES (0);
 """
+# What later builds of this version keep too; earlier ones name the columns that they write, and leave these empty.
+_ADDED_TO_LEDGER = {"tokens_window": "INTEGER", "would_save_nano": "INTEGER"}
 
 T = TypeVar("T")
 
@@ -124,11 +126,20 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         if _check(db, path) == 0:
             _execute(db, _TABLES)
             db.execute(f"PRAGMA user_version = {VERSION}")
+        _add_columns(db)
         _execute(db, sqlite_receipts.TABLES)
         _execute(db, sqlite_leases.TABLES)
         db.execute("COMMIT")
     finally:
         roll_back(db)
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    """Give a file of an earlier build the columns that it lacks, and a new one the same."""
+    found = {name for _, name, *_ in db.execute("PRAGMA table_info(ledger)")}
+    for name, kind in _ADDED_TO_LEDGER.items():
+        if name not in found:
+            db.execute(f"ALTER TABLE ledger ADD COLUMN {name} {kind}")
 
 
 def _execute(db: sqlite3.Connection, statements: str) -> None:

@@ -33,6 +33,11 @@ class _Totals:
     first_bytes: int = 0
     first_byte_ms: float = 0.0
     slowest_ms: float = 0.0
+    shadowed: int = 0
+    tokens_shadowed: int = 0
+    tokens_window: int = 0
+    shadow_priced: int = 0
+    would_save_nano: int = 0
 
     def add(self, entry: Entry) -> None:
         """Add one entry."""
@@ -45,6 +50,8 @@ class _Totals:
         self._add_outcome(entry)
         self._add_optional(entry)
         self._add_times(entry)
+        if entry.tokens_window is not None:
+            self._add_shadow(entry, entry.tokens_window)
 
     def _add_outcome(self, entry: Entry) -> None:
         self.windowed += entry.decision == "applied"
@@ -69,6 +76,13 @@ class _Totals:
         if entry.first_byte_ms is not None:
             self.first_bytes += 1
             self.first_byte_ms += entry.first_byte_ms
+
+    def _add_shadow(self, entry: Entry, tokens: int) -> None:
+        self.shadowed += 1
+        self.tokens_shadowed += entry.tokens_original or 0
+        self.tokens_window += tokens
+        self.shadow_priced += entry.would_save_nano is not None
+        self.would_save_nano += entry.would_save_nano or 0
 
 
 _NAMES = tuple(field.name for field in fields(_Totals))

@@ -76,6 +76,29 @@ def test_overview_has_the_ledgers_sums(opened: Opened, server: Server) -> None:
     expect(console.region("By model")).to_contain_text("gpt-4.1-mini")
 
 
+def test_what_windows_in_shadow_would_have_saved_stands_apart(opened: Opened, server: Server) -> None:
+    total = api(server, "usage", **{"from": "30d"}).json()["total"]
+    assert total["shadowed"] > 0
+    console = opened(at="#/overview?range=30d")
+    said = console.page.locator("#in-shadow")
+    expect(said).to_contain_text(f"In shadow mode {total['shadowed']:,} windows would have saved")
+    expect(said).to_contain_text("Nothing of it was saved")
+    teams = console.region("By team").get_by_role("table")
+    expect(teams.get_by_role("columnheader", name="Would save: tokens")).to_be_visible()
+    rows = {row.get_by_role("rowheader").inner_text(): row for row in teams.locator("tbody tr").all()}
+    would, share = (rows["contracts"].locator("td").nth(place).inner_text() for place in (-3, -2))
+    assert would != "–"
+    assert share.endswith("%")
+    assert rows["research"].locator("td").nth(-3).inner_text() == "–"
+
+
+def test_without_windows_in_shadow_nothing_is_said_of_them(opened: Opened, bare: Server) -> None:
+    console = opened(token="", url=bare.url)
+    expect(console.page.locator("#tile-requests")).to_be_visible()
+    assert console.page.locator("#in-shadow").inner_text() == ""
+    assert console.page.get_by_text("Would save").count() == 0
+
+
 RANGES = (("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
 COMPACT = """n => n < 10000 ? n.toLocaleString("en")
     : new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }).format(n)"""

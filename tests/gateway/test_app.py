@@ -12,6 +12,8 @@ import pytest
 from gateway.app import Gateway, _opened, create_app
 from gateway.config import CONFIG_VARIABLE, Settings, load
 from gateway.upstreams.upstream import Upstream as Known
+from gateway.windowing.pool import WindowPool
+from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
 from gateway.yaml_source import ConfigError
 from tests.gateway.asgi import JSON, Call, started
 from tests.integration.client import chat_body
@@ -232,6 +234,30 @@ async def test_a_request_is_found_by_its_id_with_its_receipt_once_the_gateway_ha
     assert [one["name"] for one in seen] == ["main"]
     assert (session["role"], session["windowing"], session["keys_required"]) == ("reader", "off", False)
     assert forbidden.status == 403
+
+
+async def test_a_stop_waits_for_windows_in_shadow_as_long_as_there_is_who_makes_them(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def window(pool: WindowPool, body: bytes, policy: WindowPolicy) -> WindowOutcome:
+        await asyncio.sleep(0.1)
+        return WindowOutcome(Reason.WARMING if closed else Reason.RELEVANCE, b"{}", 5000, 50)
+
+    async def close(pool: WindowPool) -> None:
+        closed.append(pool)
+        await really_close(pool)
+
+    closed, really_close = list[WindowPool](), WindowPool.close
+    monkeypatch.setattr(WindowPool, "close", close)
+    monkeypatch.setattr(WindowPool, "window", window)
+    shadow = {"mode": "shadow", "embedding_model": NO_MODEL}
+    async with started(app := operated(upstream, tmp_path, windowing=shadow)):
+        assert (await Call("POST", CHAT, chat_body("word " * 9000), JSON).to(app)).status == 200
+    async with started(app := operated(upstream, tmp_path)):
+        (entry,) = (await looked(app, "/admin/v1/requests")).json()["data"]
+    assert (entry["decision"], entry["reason"], entry["tokens_window"]) == ("shadow", "relevance", 50)
+    assert entry["would_save_usd"] is not None
+    assert entry["saved_usd"] is None
 
 
 async def test_prompts_are_in_no_receipt_unless_they_are_logged(upstream: Upstream, tmp_path: Path) -> None:

@@ -85,3 +85,39 @@ async def test_who_waits_for_all_to_be_done_lets_those_of_the_same_turn_end_toge
     await waiting
     assert done == ["first", "second", "third"]
     await asyncio.gather(*others)
+
+
+async def test_what_is_still_under_way_ends_before_the_request_does() -> None:
+    done, endings = list[int](), Endings()
+    ready = asyncio.Event()
+
+    async def work() -> None:
+        await ready.wait()
+
+    under_way = asyncio.create_task(work())
+    endings(lambda: done.append(1), after=under_way)
+    endings(lambda: done.append(2), after=None)
+    await asyncio.sleep(0)
+    endings.flush()
+    assert done == [2]
+    ready.set()
+    await under_way
+    endings(lambda: done.append(3), after=under_way)  # it is over
+    endings.flush()
+    assert done == [2, 1, 3]
+    await endings.finish()
+    assert done == [2, 1, 3]
+
+
+async def test_at_the_end_what_takes_long_is_cancelled_and_what_comes_after_it_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.endings._PATIENCE_S", 0.01)
+    done, endings = list[str](), Endings()
+    ended = asyncio.create_task(asyncio.sleep(0.001))
+    late = asyncio.create_task(asyncio.sleep(3600))
+    endings(lambda: done.append("ended"), after=ended)
+    endings(lambda: done.append("late"), after=late)
+    await endings.finish()
+    assert done == ["ended", "late"]
+    assert late.cancelled()

@@ -39,7 +39,7 @@ OTHER = RequestRecord(
     skipped=(),
     usage=Usage(15, 16, cached=17, reasoning=18, cache_written=19),
     state=State.ESTIMATED,
-    cost=Cost(Decimal(19), Decimal(20)),
+    cost=Cost(Decimal(19), Decimal(20), Decimal(21)),
     status=502,
     error="upstream_unreachable",
     stream=False,

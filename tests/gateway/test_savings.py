@@ -42,6 +42,29 @@ def test_what_was_written_to_a_cache_is_no_part_of_the_saving() -> None:
     assert written == saving.usd(PRICES, model, Usage(3_000, 100)) == PRICES.cost(model, Usage(17_000, 0))
 
 
+def test_a_window_in_shadow_would_have_saved_what_one_that_is_forwarded_saves() -> None:
+    saving = Saving.of(20_000, 3_000, warm_share=0, cpu_ms=200, usd_per_hour=0.05)
+    would = saving.would_be_usd(PRICES, MODEL, Usage(20_000, 100))
+    assert would == saving.usd(PRICES, MODEL, Usage(3_000, 100)) == usd(Usage(17_000, 0)) - saving.own_usd
+
+
+def test_of_a_window_in_shadow_the_discount_that_the_original_had_is_taken_off_too() -> None:
+    def would(usage: Usage, warm_share: float = 0) -> Decimal | None:
+        return Saving.of(20_000, 3_000, warm_share, 0, 0).would_be_usd(PRICES, MODEL, usage)
+
+    reported = would(Usage(20_000, 0, cached=19_000))
+    assert reported == usd(Usage(20_000, 0, cached=19_000)) - usd(Usage(3_000, 0))
+    assert would(Usage(20_000, 0), warm_share=0.95) == reported
+    assert would(Usage(20_000, 0, cached=20_000)) == usd(Usage(20_000, 0, cached=20_000)) - usd(Usage(3_000, 0))
+
+
+def test_a_window_in_shadow_is_never_taken_for_smaller_than_it_is() -> None:
+    saving = Saving.of(20_000, 3_000, warm_share=0, cpu_ms=0, usd_per_hour=0)
+    assert saving.would_be_usd(PRICES, MODEL, Usage(16_000, 0)) == usd(Usage(13_000, 0))
+    assert saving.would_be_usd(PRICES, MODEL, Usage(2_000, 0)) == 0
+    assert saving.would_be_usd(PRICES, "my-own", Usage(20_000, 0)) is None
+
+
 def test_prefixes_too_short_to_be_cached_have_no_discount() -> None:
     assert Saving.of(5_000, 1_000, 0.2, 0, 0).warm_tokens == 0
 
@@ -51,6 +74,10 @@ def test_unknown_prices_and_unknown_usage_stay_unknown() -> None:
     assert cost_of(PRICES, "my-own", Usage(1, 1), saving).usd is None
     assert cost_of(PRICES, "my-own", Usage(1, 1), saving).saved_usd is None
     assert cost_of(PRICES, MODEL, None, saving).usd is None
+    assert cost_of(PRICES, "my-own", Usage(1, 1), saving, in_shadow=True).would_save_usd is None
+    shadow = cost_of(PRICES, MODEL, Usage(20_000, 1), saving, in_shadow=True)
+    assert shadow.saved_usd is None
+    assert shadow.would_save_usd is not None
     known = cost_of(PRICES, MODEL, Usage(10, 1), None)
     assert known.usd is not None
     assert known.saved_usd is None

@@ -1,3 +1,5 @@
+import pytest
+
 from gateway.budgets.worst_case import Weighing, WorstCase
 from gateway.config import ModelSettings, Settings, UpstreamSettings
 from gateway.pricing import PriceBook
@@ -36,9 +38,13 @@ def test_an_applied_window_shows_what_it_saved() -> None:
 
 
 def test_a_shadow_window_saves_nothing_and_its_size_is_kept() -> None:
-    record = trace("gpt-4o-mini", Windowed(Decision.SHADOW, Reason.RELEVANCE, OUTCOME, SAVING)).record(SETTINGS, PRICES)
+    done = trace("gpt-4o-mini", Windowed(Decision.SHADOW, Reason.RELEVANCE, OUTCOME, SAVING))
+    done.delivery.usage = usage = Usage(20_000, 10)
+    record = done.record(SETTINGS, PRICES)
     assert (record.tokens_forwarded, record.tokens_saved, record.tokens_window) == (20_000, 0, 3_000)
     assert record.cost.saved_usd is None
+    assert record.cost.would_save_usd == SAVING.would_be_usd(PRICES, "gpt-4o-mini", usage)
+    assert b"x-gateway-cost-saved-usd" not in dict(done.reply_headers(PRICES))
 
 
 def test_labels_are_configured_or_priced_models_only() -> None:
@@ -57,8 +63,9 @@ def test_an_early_end_leaves_what_was_known() -> None:
     assert record.stages.total >= 0
 
 
-def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
-    cut_off = trace("gpt-4o-mini", Windowed(Decision.APPLIED, Reason.RELEVANCE, OUTCOME, SAVING))
+@pytest.mark.parametrize("decision", [Decision.APPLIED, Decision.SHADOW])
+def test_no_saving_is_shown_on_a_cost_that_is_an_estimate(decision: Decision) -> None:
+    cut_off = trace("gpt-4o-mini", Windowed(decision, Reason.RELEVANCE, OUTCOME, SAVING))
     cut_off.delivery.usage, cut_off.delivery.status = None, 200
     cut_off.answered = 200
     cut_off.tried.under_way = True
@@ -66,7 +73,7 @@ def test_no_saving_is_shown_on_a_cost_that_is_an_estimate() -> None:
     record = cut_off.record(SETTINGS, PRICES)
     assert record.state is State.ESTIMATED
     assert record.cost.usd is not None
-    assert record.cost.saved_usd is None
+    assert (record.cost.saved_usd, record.cost.would_save_usd) == (None, None)
 
 
 def test_what_the_upstream_holds_itself_is_estimated_at_what_it_may_be() -> None:

@@ -33,6 +33,9 @@ function tiles() {
   return { node: h("dl", { class: "tiles", "aria-label": "Sums" }, parts.map(({ node }) => node)), update };
 }
 
+/** What windows in shadow come to, apart from what was saved; nothing where there are none. */
+const inShadow = (sum) => (sum.shadowed ? `In shadow mode ${count(sum.shadowed)} windows would have saved ${compact(sum.tokens_would_save)} of ${compact(sum.tokens_shadowed)} tokens (${percent(sum.would_save_share)}), net ${usd(sum.would_save_usd)}. Nothing of it was saved: the originals were forwarded.` : "");
+
 function charts(signal) {
   return {
     tokens: chart("Tokens over time", { format: compact, stacked: true, size: "tall" }, signal),
@@ -97,13 +100,14 @@ export async function show({ query, signal }) {
   const range = Object.hasOwn(RANGES, query.get("range")) ? query.get("range") : "24h";
   const read = reader();
   const sums = tiles(), made = charts(signal);
-  const teams = h("div", {}, h("p", { class: "waiting" }, "Loading…")), models = h("div", {}, h("p", { class: "waiting" }, "Loading…")), from = h("p", { class: "note" });
+  const teams = h("div", {}, h("p", { class: "waiting" }, "Loading…")), models = h("div", {}, h("p", { class: "waiting" }, "Loading…")), from = h("p", { class: "note" }), shadow = h("p", { class: "note", id: "in-shadow" });
 
   const parts = breakdown(signal);
   const drawSteps = (steps) => {
     const sum = added(steps);
     sums.update(sum);
     setText(from, since(range));
+    setText(shadow, inShadow(sum));
     draw(made, range, steps, sum);
   };
   const drawParts = async () => {
@@ -120,7 +124,7 @@ export async function show({ query, signal }) {
   const again = live(load, signal);
   const node = h("div", { class: "page" },
     h("div", { class: "head" }, h("div", {}, heading("Overview"), from), h("div", { class: "controls" }, picker(range), again)),
-    sums.node,
+    sums.node, shadow,
     h("div", { class: "grid" }, h("div", { class: "wide" }, made.tokens.node), made.money.node, made.ratio.node, made.reasons.node, made.errors.node),
     card("By team", teams), card("By model", models));
   return { title: "Overview", node, mounted() {

@@ -26,6 +26,8 @@ function decided(entry, receipt) {
   return card("Decision", h("p", { class: "decision" }, badge(decision(entry.decision), entry.decision === "applied" ? "good" : "plain"), ` ${short}. ${long}`),
     facts([["Tokens original", count(entry.tokens_original)], ["Tokens forwarded", count(entry.tokens_forwarded)],
       ["Effective tokens", entry.tokens_original && entry.tokens_forwarded !== null ? percent(entry.tokens_forwarded / entry.tokens_original) : undefined],
+      ["Tokens of the window in shadow", entry.tokens_window === null ? undefined : count(entry.tokens_window)],
+      ["Would have saved net (nothing was)", entry.would_save_usd === null ? undefined : usd(entry.would_save_usd)],
       ["Confidence", sure === null || sure === undefined ? undefined : percent(sure)]]));
 }
 

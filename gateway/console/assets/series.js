@@ -10,7 +10,7 @@ export const RANGES = {
   "30d": { title: "30 days", steps: 30, step: DAY, group: "day" },
 };
 const SUMS = ["requests", "windowed", "tokens_original", "tokens_forwarded", "tokens_saved", "input", "cached", "output",
-  "unpriced", "refused", "failed", "estimated", "unsettled"];
+  "unpriced", "refused", "failed", "estimated", "unsettled", "shadowed", "tokens_shadowed", "tokens_window", "tokens_would_save"];
 const YOUNG = 10 * MINUTE; // what came before may still change: its requests may be under way
 const OLD = MINUTE; // after which what does not change any more is read again nevertheless
 
@@ -35,7 +35,8 @@ export function added(rows) {
     const requests = known.reduce((found, row) => found + row.requests, 0);
     return requests ? known.reduce((found, row) => found + row[name] * row.requests, 0) / requests : null;
   };
-  return { ...sum, cost_usd: money(rows, "cost_usd"), saved_usd: money(rows, "saved_usd"),
+  return { ...sum, cost_usd: money(rows, "cost_usd"), saved_usd: money(rows, "saved_usd"), would_save_usd: money(rows, "would_save_usd"),
+    would_save_share: sum.tokens_shadowed ? sum.tokens_would_save / sum.tokens_shadowed : null,
     effective_tokens: sum.windowed && sum.tokens_original ? sum.tokens_forwarded / sum.tokens_original : null,
     mean_overhead_ms: mean("mean_overhead_ms"), mean_total_ms: mean("mean_total_ms") };
 }

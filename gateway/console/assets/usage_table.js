@@ -30,6 +30,13 @@ const columnsOf = (title, name, largest) => [
   { title: "Failed", number: true, cell: (row) => count(row.failed) },
 ];
 
+const SHADOW = "of windows made in shadow mode; nothing of it was saved";
+const IN_SHADOW = [
+  { title: "Would save: tokens", number: true, hint: SHADOW, cell: (row) => (row.shadowed ? compact(row.tokens_would_save) : "–") },
+  { title: "%", number: true, hint: `${SHADOW}: share of the tokens of their originals`, cell: (row) => percent(row.would_save_share) },
+  { title: "net", number: true, hint: SHADOW, cell: (row) => usd(row.would_save_usd) },
+];
+
 /** Return the table of a usage reply grouped by one thing: the largest of them, the others in one row, and the sum. */
 export function usageTable(caption, group, reply, shown = (name) => h("bdi", {}, name)) {
   const sorted = [...reply.rows].sort((a, b) => b.tokens_original - a.tokens_original || b.requests - a.requests);
@@ -41,6 +48,7 @@ export function usageTable(caption, group, reply, shown = (name) => h("bdi", {},
     return row.group[group] ? shown(row.group[group]) : "(none)";
   };
   const columns = columnsOf(caption.replace(/^By /, "").replace(/^./, (c) => c.toUpperCase()), name, largest);
+  if (reply.total.shadowed) columns.push(...IN_SHADOW);
   const foot = rows.length > 1 ? { ...reply.total, group: null } : undefined;
   return table({ caption, columns, rows, empty: "No requests in this time.", foot });
 }

@@ -54,8 +54,7 @@ async def test_an_entry_is_shown_with_all_that_the_ledger_has_and_money_as_text(
     shown, entry = (await page(store, q="req-7", limit="500"))["data"][0], None
     entry = next(made for made in ENTRIES if made.id == shown["id"])
     assert set(shown) == {
-        "cost_usd" if name == "cost_nano" else "saved_usd" if name == "saved_nano" else name
-        for name in Entry.__struct_fields__
+        f"{name.removesuffix('_nano')}_usd" if name.endswith("_nano") else name for name in Entry.__struct_fields__
     }
     assert shown["time"].endswith("Z")
     assert (shown["cost_usd"] is None) == (entry.cost_nano is None)

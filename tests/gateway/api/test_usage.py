@@ -49,6 +49,19 @@ async def test_sums_by_groups_and_over_all(store: Store) -> None:
     assert Decimal(found["total"]["cost_usd"]) * 10**9 == sum(entry.cost_nano or 0 for entry in ENTRIES)
 
 
+async def test_what_windows_in_shadow_would_have_saved_is_there_apart(store: Store) -> None:
+    found = (await sums(store, **DATES))["total"]
+    shadowed = [entry for entry in ENTRIES if entry.tokens_window is not None]
+    assert found["shadowed"] == len(shadowed) > 0
+    assert found["tokens_would_save"] == found["tokens_shadowed"] - sum(entry.tokens_window or 0 for entry in shadowed)
+    assert found["would_save_share"] == round(found["tokens_would_save"] / found["tokens_shadowed"], 4)
+    assert Decimal(found["would_save_usd"]) * 10**9 == sum(entry.would_save_nano or 0 for entry in shadowed)
+    assert Decimal(found["saved_usd"]) * 10**9 == sum(entry.saved_nano or 0 for entry in ENTRIES)
+    reply = await get(store, "/admin/v1/usage", BEARER, format="csv", **DATES)
+    (line,) = csv.DictReader(io.StringIO(reply.body.decode()))
+    assert (line["shadowed"], line["would_save_usd"]) == (str(found["shadowed"]), found["would_save_usd"])
+
+
 async def test_without_groups_the_total_alone_of_the_last_30_days(store: Store) -> None:
     found = await sums(store)
     assert (found["group_by"], len(found["rows"])) == ([], 1)

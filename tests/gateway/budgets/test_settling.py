@@ -1,4 +1,5 @@
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.pricing import NANO
 from gateway.store.contract import Charge
 from gateway.store.entries import State
 from gateway.usage import Cost, Usage
+from gateway.windowing.types import Decision, Reason
 from tests.gateway.budgets.desks import NOW, caller, desk, record, standing
 from tests.gateway.records import RECORD, REFUSED
 
@@ -220,3 +222,12 @@ def test_an_entry_of_what_was_refused() -> None:
     assert (entry.state, entry.status, entry.error) == (State.FREE, 400, "invalid_json")
     assert (entry.model, entry.upstream, entry.decision, entry.reason) == ("", "", "", "")
     assert (entry.input, entry.output, entry.cost_nano, entry.saved_nano) == (0, 0, None, None)
+
+
+def test_only_a_window_that_was_made_in_shadow_is_in_the_entry_and_what_it_would_have_saved() -> None:
+    cost = Cost(Decimal("0.004"), would_save_usd=Decimal("0.003"))
+    shadow = replace(RECORD, decision=Decision.SHADOW, cost=cost)
+    assert (entry_of(shadow).tokens_window, entry_of(shadow).would_save_nano) == (3_000, 3_000_000)
+    assert entry_of(shadow).saved_nano is None
+    for other in (RECORD, replace(shadow, reason=Reason.NO_SAVING, cost=Cost())):
+        assert (entry_of(other).tokens_window, entry_of(other).would_save_nano) == (None, None)

@@ -56,6 +56,8 @@ def _entry(random: Random, number: int) -> Entry:
 def _billed(random: Random, entry: Entry) -> Entry:
     original = random.randrange(100, 100_000)
     windowed = original > 4000
+    if windowed and int(entry.id.removeprefix("req-")) % 5 == 0:
+        return _in_shadow(random, entry, original)
     forwarded = original // random.randrange(2, 30) if windowed else original
     priced = entry.model != _UNPRICED
     return structs.replace(
@@ -69,6 +71,20 @@ def _billed(random: Random, entry: Entry) -> Entry:
         cost_nano=random.randrange(10**9) if priced else None,
         saved_nano=random.randrange(-(10**8), 10**9) if priced else None,
         first_byte_ms=random.uniform(3, 900),
+    )
+
+
+def _in_shadow(random: Random, entry: Entry, original: int) -> Entry:
+    window, priced = random.randrange(100, original), entry.model != _UNPRICED
+    return structs.replace(
+        entry,
+        decision="shadow",
+        tokens_original=original,
+        tokens_forwarded=original,
+        input=original + 7,
+        tokens_window=window,
+        cost_nano=random.randrange(10**9) if priced else None,
+        would_save_nano=random.randrange(-(10**8), 10**9) if priced and entry.state is State.SETTLED else None,
     )
 
 

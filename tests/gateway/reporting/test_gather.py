@@ -55,6 +55,12 @@ def assert_sums(row: Row, of: list[Entry]) -> None:
     assert row.failed == sum(entry.status >= 500 for entry in of)
     assert row.estimated == sum(entry.state is State.ESTIMATED for entry in of)
     assert row.unsettled == sum(entry.state is State.UNSETTLED for entry in of)
+    shadowed = [entry for entry in of if entry.tokens_window is not None]
+    assert (row.shadowed, row.tokens_window) == (len(shadowed), sum(entry.tokens_window or 0 for entry in shadowed))
+    assert row.tokens_shadowed - row.tokens_would_save == row.tokens_window
+    assert row.tokens_shadowed == sum(entry.tokens_original or 0 for entry in shadowed)
+    assert (row.would_save_usd or 0) == Decimal(sum(entry.would_save_nano or 0 for entry in shadowed)) / 10**9
+    assert row.shadow_unpriced == sum(entry.would_save_nano is None for entry in shadowed)
     assert row.mean_total_ms == pytest.approx(sum(entry.total_ms for entry in of) / len(of))
 
 

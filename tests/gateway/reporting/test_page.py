@@ -149,6 +149,24 @@ async def test_figures_are_those_of_the_csv(store: Store) -> None:
         assert total == {column: page.total("groups")[column] for column in total}
 
 
+async def test_what_would_have_been_saved_in_shadow_stands_apart(store: Store) -> None:
+    found = await report(store)
+    page = Page(to_html(found))
+    lines = list(csv.DictReader(io.StringIO(to_csv(found.table))))
+    for row, line in zip(page.bodies("shadow"), [line for line in lines if line["shadowed"] != "0"], strict=True):
+        assert {row.pop("group 0"), row.pop("group 1")} == {line["team"].removeprefix("'"), line["model"]}
+        assert row == {name: line[name] for name in row}
+    assert "nothing of it was saved" in page.text
+    assert float(page.total("shadow")["would_save_usd"]) == float(found.table.total.would_save_usd or 0) > 0
+    team, model = TEAMS[0], MODELS[0]
+    await fill(store, [Entry(id="no shadow", team="calm", model=model, time=START)])
+    assert "calm" not in [row["group 0"] for row in Page(to_html(await report(store))).bodies("shadow")]
+    calm = Page(to_html(await report(store, "", "calm")))
+    assert "shadow" not in calm.grids
+    assert "nothing of it was saved" not in calm.text
+    assert "nothing of it was saved" in Page(to_html(await report(store, "", team))).text
+
+
 async def test_every_chart_has_the_table_that_it_is_drawn_of(store: Store) -> None:
     page = Page(to_html(await report(store)))
     charts = [known for tag, known in page.elements if tag == "canvas"]

@@ -26,6 +26,11 @@ EXACT = (
     "failed",
     "estimated",
     "unsettled",
+    "shadowed",
+    "tokens_shadowed",
+    "tokens_window",
+    "tokens_would_save",
+    "shadow_unpriced",
 )
 
 
@@ -57,6 +62,11 @@ def test_a_row_is_made_of_sums() -> None:
         first_bytes=2,
         first_byte_ms=90.0,
         slowest_ms=250.0,
+        shadowed=3,
+        tokens_shadowed=8_000,
+        tokens_window=2_000,
+        shadow_priced=2,
+        would_save_nano=-7,
     )
     assert found == Row(
         group=("acme",),
@@ -82,12 +92,22 @@ def test_a_row_is_made_of_sums() -> None:
         failed=2,
         estimated=1,
         unsettled=1,
+        shadowed=3,
+        tokens_shadowed=8_000,
+        tokens_window=2_000,
+        tokens_would_save=6_000,
+        would_save_share=0.75,
+        would_save_usd=Decimal("-0.000000007"),
+        shadow_unpriced=1,
     )
 
 
 def test_what_is_not_known_is_none_and_not_0() -> None:
     found = row(requests=3, tokens_original=500, tokens_forwarded=500)
     assert (found.effective_tokens, found.cost_usd, found.saved_usd) == (None, None, None)
+    assert (found.would_save_share, found.would_save_usd, found.shadow_unpriced) == (None, None, 0)
+    in_shadow = row(requests=1, priced=1, cost_nano=5, shadowed=1, tokens_shadowed=9, tokens_window=3)
+    assert (in_shadow.would_save_usd, in_shadow.shadow_unpriced, in_shadow.saved_usd) == (None, 1, Decimal(0))
     assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, 0.0)
     none = nothing("2026-11-01")
     assert (none.group, none.requests, none.mean_total_ms, none.cost_usd) == (("2026-11-01",), 0, None, None)
@@ -110,6 +130,8 @@ def ledgers(draw: st.DrawFn) -> list[Usages]:
         numbers["priced"] = draw(st.integers(0, numbers["requests"]))
         numbers["saved_nano"] = draw(st.integers(-(2**60), 2**60)) if numbers["priced"] else 0
         numbers["cost_nano"] *= bool(numbers["priced"])
+        numbers["shadow_priced"] = draw(st.integers(0, numbers["shadowed"]))
+        numbers["would_save_nano"] = draw(st.integers(-(2**60), 2**60)) if numbers["shadow_priced"] else 0
         made.append(Usages(group, **numbers))
     return made
 
@@ -120,7 +142,7 @@ def test_the_total_is_exactly_the_sum_of_the_rows(usages: list[Usages], most: in
     rows = [*found.rows, *([found.rest] if found.rest else [])]
     for name in EXACT:
         assert getattr(found.total, name) == sum(getattr(one, name) for one in rows)
-    for name in ("cost_usd", "saved_usd"):
+    for name in ("cost_usd", "saved_usd", "would_save_usd"):
         known = [value for one in rows if (value := getattr(one, name)) is not None]
         assert getattr(found.total, name) == (sum(known) if known else None)
 

@@ -54,6 +54,48 @@ def test_a_terminal_of_usual_width_shows_every_figure_shortened(width: int, monk
     assert not any("…" in line for line in lines)
 
 
+def in_shadow() -> Table:
+    sums = Usages(
+        ("acme", "gpt-4o-mini", "settled"),
+        requests=1_300,
+        tokens_original=123_456_789,
+        tokens_forwarded=123_456_789,
+        priced=1_300,
+        cost_nano=1_234_567_890,
+        shadowed=1_200,
+        tokens_shadowed=120_000_000,
+        tokens_window=12_000_000,
+        shadow_priced=1_199,
+        would_save_nano=98_765_432_100,
+    )
+    return table([sums, Usages(("zeta", "o3", "settled"), requests=5)], BY, (Group.TEAM, Group.MODEL))
+
+
+def test_what_windows_in_shadow_would_have_saved_is_told_apart_from_what_was_saved() -> None:
+    lines = to_text(in_shadow(), terminal=False).splitlines()
+    assert words(lines[2]) == "acme gpt-4o-mini 1,300 123,456,789 123,456,789 – 1.2346 0.0000 0.0 0 0"
+    assert lines[6] == "What windows would have saved that were made in shadow mode; nothing of it was saved:"
+    assert words(lines[8]) == "windows in tokens of tokens of would save would save would save net"
+    assert words(lines[9]) == "team model shadow originals windows tokens % USD"
+    figures = "1,200 120,000,000 12,000,000 108,000,000 90.0% 98.7654"
+    assert words(lines[10]) == f"acme gpt-4o-mini {figures}"
+    assert words(lines[11]) == f"total {figures}"  # and no team that has none
+    assert lines[-1] == "1 request with a window in shadow of which nobody knows what money it would have saved"
+
+
+def test_without_windows_in_shadow_nothing_is_said_of_them() -> None:
+    assert "shadow" not in to_text(made(), terminal=False)
+
+
+def test_what_would_have_been_saved_fits_a_terminal_of_usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = to_text(in_shadow(), terminal=True).splitlines()
+    heading = next(place for place, line in enumerate(lines) if "would save" in line)
+    assert max(map(len, lines[heading : heading + 3])) <= 80
+    assert words(lines[heading]) == "team model windows originals in them would save % net $"
+    assert words(lines[heading + 1]) == "acme gpt-4o-mini 1,200 120M 12.0M 108M 90.0% 98.77"
+
+
 def test_long_names_are_folded_and_not_cut() -> None:
     model = "provider/a-model-of-a-very-long-name-that-somebody-made-up"
     lines = to_text(made(model=model), terminal=False).splitlines()

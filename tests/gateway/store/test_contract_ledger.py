@@ -38,6 +38,8 @@ async def test_an_entry_comes_back_as_it_was_written(store: Store) -> None:
         total_ms=12.5,
         first_byte_ms=3.25,
         overhead_ms=0.125,
+        tokens_window=1800,
+        would_save_nano=-4,
     )
     await store.settle(Settlement("r1", TEAM, (), full))
     await store.settle(settlement("r2", time=NOW + 1))
@@ -110,6 +112,26 @@ async def test_usage_sums_the_entries(store: Store) -> None:
             slowest_ms=100.0,
         ),
     )  # fmt: skip
+
+
+async def test_usage_sums_what_shadow_windows_would_have_saved_apart_from_what_was_saved(store: Store) -> None:
+    sizes: dict[str, Any] = {"tokens_original": 5000, "tokens_forwarded": 5000, "decision": "shadow"}
+    for made in (
+        settlement("r1", model="a", cost_nano=900, tokens_window=200, would_save_nano=700, **sizes),
+        settlement("r2", model="b", cost_nano=900, tokens_window=300, would_save_nano=-1, **sizes),
+        settlement("r3", model="b", tokens_window=400, **sizes),  # of unknown cost
+        settlement("r4", model="b", cost_nano=900, **sizes),  # no window was made of it
+        settlement("r5", model="a", tokens_original=9, tokens_forwarded=4, decision="applied", saved_nano=3),
+    ):
+        await store.settle(made)
+    (all_,) = await store.usage(ALWAYS, ())
+    assert (all_.requests, all_.windowed, all_.saved_nano) == (5, 1, 3)
+    assert (all_.tokens_original - all_.tokens_forwarded) == 5
+    names = ("shadowed", "tokens_shadowed", "tokens_window", "shadow_priced", "would_save_nano")
+    assert [getattr(all_, name) for name in names] == [3, 15_000, 900, 2, 699]
+    a, b = await store.usage(ALWAYS, (Group.MODEL,))
+    assert [getattr(a, name) for name in names] == [1, 5000, 200, 1, 700]
+    assert [getattr(b, name) for name in names] == [2, 10_000, 700, 1, -1]
 
 
 async def test_usage_by_several_groups_is_in_their_order(store: Store) -> None:

@@ -18,7 +18,14 @@ def test_an_entry_does_not_change() -> None:
 
 def test_what_is_not_known_is_none_and_not_nothing() -> None:
     unknown = {name for name in Entry.__struct_fields__ if getattr(entry(), name) is None}
-    assert unknown == {"tokens_original", "tokens_forwarded", "cost_nano", "saved_nano", "first_byte_ms"}
+    counts = {"tokens_original", "tokens_forwarded", "tokens_window", "first_byte_ms"}
+    assert unknown == {*counts, "cost_nano", "saved_nano", "would_save_nano"}
+
+
+def test_what_older_builds_packed_has_the_fields_in_the_same_places() -> None:
+    first = "id time team key user model upstream route state status error decision reason stream tokens_original"
+    then = "tokens_forwarded input cached cache_written output reasoning cost_nano saved_nano total_ms first_byte_ms"
+    assert list(Entry.__struct_fields__)[:26] == [*first.split(), *then.split(), "overhead_ms"]
 
 
 def test_an_entry_survives_as_json() -> None:

@@ -42,6 +42,12 @@ def test_an_entry_with_fields_of_a_later_release_can_be_read() -> None:
     assert entry_of(later) == entry("r1", status=200)
 
 
+def test_an_entry_of_an_earlier_release_has_the_defaults_of_what_it_lacks() -> None:
+    earlier = msgspec.to_builtins(entry("r1", status=200, tokens_window=7, would_save_nano=1))
+    del earlier["tokens_window"], earlier["would_save_nano"]
+    assert entry_of(msgspec.msgpack.encode(earlier)) == entry("r1", status=200)
+
+
 def test_answers_are_told_apart() -> None:
     asked = reservation("r1", hold("usd"), hold("tokens"))
     standings = (Standing("usd", 1, 2), Standing("tokens", 3, 4))

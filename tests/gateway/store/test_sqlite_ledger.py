@@ -40,8 +40,8 @@ def test_an_entry_is_packed_and_unpacked() -> None:
 
 
 def test_an_entry_of_an_older_release_gets_the_defaults_of_fields_it_did_not_have() -> None:
-    older = msgspec.msgpack.encode(msgspec.structs.astuple(entry(total_ms=5.0))[:-3])
-    assert unpack(older) == entry()
+    older = msgspec.msgpack.encode(msgspec.structs.astuple(entry(total_ms=5.0, tokens_window=7))[:-3])
+    assert unpack(older) == entry(total_ms=5.0)
 
 
 def _write(db: sqlite3.Connection, entries: list[Entry]) -> None:

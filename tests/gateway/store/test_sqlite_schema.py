@@ -1,16 +1,22 @@
 """The file: made for its owner alone, refused in one line where it cannot be the store's."""
 
+import asyncio
 import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.store import sqlite_schema
+from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite_ledger import FIELDS
 from gateway.store.sqlite_schema import StoreFileError, begin, connect, journals, make, patiently, roll_back
+from tests.gateway.store.cases import ALWAYS, NOW, entry, ledger, settlement
 
 
 def test_the_file_is_made_for_its_owner_alone_and_its_folder_too(tmp_path: Path) -> None:
@@ -49,6 +55,43 @@ def test_several_make_it_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def _earlier(path: Path) -> None:
+    """Make the file as earlier builds did, with an entry of theirs."""
+    with sqlite3.connect(path) as db:
+        db.executescript(f"PRAGMA journal_mode = WAL; {sqlite_schema._TABLES} PRAGMA user_version = 1;")
+        _write_as_earlier(db, "old")
+    db.close()
+
+
+def _write_as_earlier(db: sqlite3.Connection, id_: str) -> None:
+    fields = FIELDS[: FIELDS.index("overhead_ms") + 1]
+    values = structs.astuple(entry(id_, time=NOW, tokens_original=9))[: len(fields)]
+    marks = ", ".join("?" * (len(fields) + 1))
+    db.execute(f"INSERT INTO ledger ({', '.join(fields)}, lapsed) VALUES ({marks})", (*values, None))  # noqa: S608
+
+
+async def test_a_file_of_an_earlier_build_goes_on_with_all_workers_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _earlier(path)
+    stores = [SqliteStore(path, "process") for _ in range(4)]
+    await asyncio.gather(*(store.open() for store in stores))
+    try:
+        shadow: dict[str, Any] = {"tokens_original": 100, "tokens_window": 10, "would_save_nano": 3}
+        await asyncio.gather(*(store.settle(settlement(f"r{n}", **shadow)) for n, store in enumerate(stores)))
+        db = connect(path)
+        _write_as_earlier(db, "of a worker of the earlier build")
+        db.close()
+        for store in stores:
+            (sums,) = await store.usage(ALWAYS, ())
+            assert (sums.requests, sums.shadowed, sums.tokens_shadowed, sums.would_save_nano) == (6, 4, 400, 12)
+            found = {made.id: made for made in await ledger(store)}
+            assert found["old"] == entry("old", tokens_original=9)
+            assert found["r0"] == entry("r0", **shadow)
+    finally:
+        for store in stores:
+            await store.close()
 
 
 def _newer(path: Path) -> None:

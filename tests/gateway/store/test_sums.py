@@ -17,6 +17,7 @@ from tests.gateway.store.stores import STORES
 ALWAYS = Span(0, NOW * 2)
 WORDS = st.sampled_from(["", "a", "b", "é", "Z", "applied"])
 COUNTS = st.integers(0, 10**6)
+NULLABLE = ("tokens_original", "tokens_forwarded", "cost_nano", "saved_nano", "tokens_window", "would_save_nano")
 EIGHTHS = st.integers(0, 10**6).map(lambda number: number / 8)  # sums of these are exact in any order
 KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "time": st.integers(0, 8 * 86400).map(lambda s: NOW + s / 2),
@@ -24,7 +25,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "state": st.sampled_from(State),
     "status": st.sampled_from([0, 200, 429, 499, 500, 503]),
     **dict.fromkeys(["input", "cached", "cache_written", "output", "reasoning"], COUNTS),
-    **dict.fromkeys(["tokens_original", "tokens_forwarded", "cost_nano", "saved_nano"], st.none() | COUNTS),
+    **dict.fromkeys(NULLABLE, st.none() | COUNTS),
     **dict.fromkeys(["total_ms", "overhead_ms"], EIGHTHS),
     "first_byte_ms": st.none() | EIGHTHS,
 }
@@ -59,6 +60,7 @@ def example() -> list[Entry]:
             tokens_original=None if n % 4 == 0 else 3 * n, tokens_forwarded=None if n % 5 == 0 else n,
             cost_nano=None if n % 6 == 0 else n * 1000, saved_nano=None if n % 7 == 0 else -n,
             total_ms=n / 8, overhead_ms=n / 16, first_byte_ms=None if n % 2 else n / 4, reasoning=n % 3,
+            tokens_window=n if n % 3 == 0 else None, would_save_nano=None if n % 9 == 0 else 7 - n,
         )
         for n in range(300)
     ]  # fmt: skip
@@ -80,6 +82,11 @@ def test_groups_add_up_to_the_whole(entries: list[Entry]) -> None:
         "failed",
         "total_ms",
         "first_bytes",
+        "shadowed",
+        "tokens_shadowed",
+        "tokens_window",
+        "shadow_priced",
+        "would_save_nano",
     ):
         assert sum(getattr(part, name) for part in parts) == getattr(whole, name)
     assert whole.requests == len(entries)
