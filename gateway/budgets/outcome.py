@@ -44,8 +44,9 @@ def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
     if not sent.lost or sent.worst is None:
         return found
     last = found.usage or Usage(0, 0)
-    prompt = last.prompt + sent.lost * _prompt(sent, sent.worst)
-    return Outcome(msgspec.structs.replace(last, prompt=prompt), State.ESTIMATED)
+    lost = sent.lost * _prompt(sent, sent.worst)
+    audio = last.audio_prompt + lost * sent.worst.audio
+    return Outcome(msgspec.structs.replace(last, prompt=last.prompt + lost, audio_prompt=audio), State.ESTIMATED)
 
 
 def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
@@ -55,7 +56,10 @@ def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
         return Outcome(None, State.SETTLED if sent.head else State.FREE)
     if not sent.out or (sent.head and delivery.status >= 400):
         return Outcome(None, State.FREE)
-    return Outcome(_estimate(sent, sent.worst, delivery), State.ESTIMATED)
+    found = _estimate(sent, sent.worst, delivery)
+    if sent.worst.audio:
+        found = msgspec.structs.replace(found, audio_prompt=found.prompt, audio_completion=found.completion)
+    return Outcome(found, State.ESTIMATED)
 
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:

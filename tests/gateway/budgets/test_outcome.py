@@ -90,3 +90,11 @@ def test_long_events_count_by_their_text() -> None:
 )
 def test_what_is_not_counted_costs_nothing(out: bool, head: bool, state: State) -> None:
     assert outcome_of(sent(out, head, worst=None), delivery()) == Outcome(None, state)
+
+
+def test_what_may_have_been_audio_is_estimated_as_audio() -> None:
+    worst = WorstCase(4000, 300, audio=True)
+    assert outcome_of(sent(worst=worst), delivery()).usage == Usage(1000, 300, audio_prompt=1000, audio_completion=300)
+    lost = Sent(out=True, head=True, client_gone=False, worst=worst, counted=None, lost=2)
+    again = outcome_of(lost, delivery(usage=Usage(70, 9, audio_prompt=5))).usage
+    assert again == Usage(2070, 9, audio_prompt=2005)
