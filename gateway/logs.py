@@ -141,6 +141,8 @@ def fields(record: RequestRecord) -> dict[str, object]:
             "completion": usage.completion,
             "reasoning": usage.reasoning,
             "cache_written": usage.cache_written,
+            "audio_prompt": usage.audio_prompt,
+            "audio_completion": usage.audio_completion,
         },
         "usage_state": record.state,
         "cost_usd": _usd(record.cost.usd),

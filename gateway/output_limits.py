@@ -11,15 +11,15 @@ DEFAULT = 32_768
 
 
 @lru_cache(maxsize=1024)
-def output_limit(model: str | None) -> int:
+def output_limit(model: str | None, unknown: int = DEFAULT) -> int:
     """Return the limit by the longest prefix of the model's name; a maker's name before it ("openai/") is passed over.
 
-    A fine-tuned model ("ft:gpt-4o:...") has that of what it was made from, an unknown one `DEFAULT`.
+    A fine-tuned model ("ft:gpt-4o:...") has that of what it was made from, one that the list does not know `unknown`.
     """
     limits, longest = _limits()
     name = (model or "").rpartition("/")[2].lower().removeprefix("ft:")[:longest]
     prefixes = (name[:end] for end in range(len(name), 0, -1))
-    return next((limits[prefix] for prefix in prefixes if prefix in limits), DEFAULT)
+    return next((limits[prefix] for prefix in prefixes if prefix in limits), unknown)
 
 
 @cache

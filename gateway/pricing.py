@@ -1,22 +1,28 @@
 """Prices of models, from genai-prices; the only module that knows that library."""
 
+import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import genai_prices
 from genai_prices.types import ModelPrice, TieredPrices
 
 from gateway.config import PriceSettings
+from gateway.upstreams.candidates import ANY_MODEL
 from gateway.usage import Usage
 
 _MILLION = 1_000_000
-_SHORT = 1000  # tokens of a prompt that no provider finds long
+_QUARTER_S = 900  # of an hour: prices that depend on the time of day change at the full hour, or half past
 NANO = 10**9  # nano-dollars in a dollar: money is kept in whole ones
 _ATTO_A_NANO = 10**9
 _DOLLARS = Decimal("1e-9")  # in a nano-dollar
+
+_Source = Literal["configuration", "list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,157 +33,268 @@ class Rates:
     output: Decimal
     cached_input: Decimal
     cache_write: Decimal
-    source: Literal["configuration", "list"]
+    source: _Source
 
 
 class PriceBook:
-    """Prices of the models served by one upstream: the operator's own, else their list price per token."""
+    """Prices of the models served by one upstream: the operator's own, else their list price per token.
 
-    def __init__(self, upstream_url: str, own: Mapping[str, PriceSettings] | None = None) -> None:
+    `own` names all models of the configuration, with their prices where it has some; that of "*" holds for models which
+    neither it nor the list names. A list price can depend on the day and the time of day: it is the one of now, or of
+    the time `at`.
+    """
+
+    def __init__(
+        self,
+        upstream_url: str,
+        own: Mapping[str, PriceSettings | None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._url = upstream_url
         self._own = own or {}
+        self._clock = clock
         # A caller chooses the model's name, so what is remembered of names is bounded.
         self._found = lru_cache(maxsize=1024)(self._look_up)
 
     def load(self, models: Iterable[str]) -> None:
         """Look the models up now: the first look-up reads the price list, which takes a quarter of a second."""
         for model in models:
-            self._found(model)
+            self._of(model)
 
     def canonical(self, model: str | None) -> str | None:
-        """Return the name under which the model is priced, the same for all its aliases and dates."""
-        found = self._found(model)
+        """Return the name under which the model is priced, the same for all its aliases and dates.
+
+        Of one that the price of "*" holds for, None: under that name it would be one with all others.
+        """
+        found = self._of(model)
         return found.name if found else None
 
-    def cost(self, model: str | None, usage: Usage) -> Decimal | None:
-        """Return the cost in USD, cache reads and writes at their own prices; None where the model's are unknown."""
-        found = self._found(model)
-        return found.rates(usage) if found else None
+    def cost(self, model: str | None, usage: Usage, at: float | None = None) -> Decimal | None:
+        """Return the cost in USD, each kind of token at its own price; None where the model's are unknown."""
+        found = self._of(model, at)
+        return found.cost(usage) if found else None
 
-    def cost_nano(self, model: str | None, usage: Usage) -> int | None:
+    def cost_nano(self, model: str | None, usage: Usage, at: float | None = None) -> int | None:
         """Return the cost in nano-USD, rounded up, so that sums are never below what is charged."""
-        usd = self.cost(model, usage)
+        usd = self.cost(model, usage, at)
         return None if usd is None else nano_of(usd)
 
-    def dearest_nano(self, model: str | None, prompt: int, completion: int) -> int | None:
-        """Return the most that so many tokens can cost in nano-USD: as if all of the prompt were written to a cache."""
-        found = self._found(model)
+    def dearest_nano(self, model: str | None, prompt: int, completion: int, audio: bool = True) -> int | None:
+        """Return the most that so many tokens can cost in nano-USD: as if all were of the dearest kind.
+
+        Where prices change with the time also by those of the next quarter of an hour. `audio`: some may be audio.
+        """
+        found = self._of(model)
         if found is None:
             return None
-        if found.dearest is not None:
-            fresh, output, request = found.dearest
-            return -(-(prompt * fresh + completion * output + request) // _ATTO_A_NANO)
-        written = prompt if found.writes_cost_more else 0
-        return nano_of(found.rates(Usage(prompt, completion, cache_written=written)))
+        nano = found.dearest_nano(prompt, completion, audio)
+        if found.varies and (soon := self._of(model, self._clock() + _QUARTER_S)) is not None:
+            return max(nano, soon.dearest_nano(prompt, completion, audio))
+        return nano
+
+    def hears(self, model: str | None) -> bool:
+        """Whether audio in a prompt has a price of its own."""
+        found = self._of(model)
+        return found is not None and found.lines[0].audio != found.lines[0].fresh
+
+    def speaks(self, model: str | None) -> bool:
+        """Whether audio in an answer has a price of its own."""
+        found = self._of(model)
+        return found is not None and found.lines[0].audio_output != found.lines[0].output
 
     def rates(self, model: str | None) -> Rates | None:
         """Return the model's prices, None where they are unknown."""
-        found = self._found(model)
-        return found.shown("configuration" if model in self._own else "list") if found else None
+        found = self._of(model)
+        return found.shown() if found else None
 
-    def _look_up(self, model: str | None) -> "_Priced | None":
+    def _of(self, model: str | None, at: float | None = None) -> "_Priced | None":
+        found = self._found(model, None)
+        if found is None or not found.varies:
+            return found
+        return self._found(model, int((self._clock() if at is None else at) // _QUARTER_S))
+
+    def _look_up(self, model: str | None, quarter: int | None) -> "_Priced | None":
         if not model:
             return None
         if (own := self._own.get(model)) is not None:
-            return _Priced.at(model, _own_rates(own))
+            return _Priced.of(model, "configuration", (_own_line(own),))
+        found = self._listed(model, None if quarter is None else datetime.fromtimestamp(quarter * _QUARTER_S, UTC))
+        if found is None and model not in self._own and (every := self._own.get(ANY_MODEL)) is not None:
+            return _Priced.of(None, "configuration", (_own_line(every),))
+        return found
+
+    def _listed(self, model: str, at: datetime | None) -> "_Priced | None":
         probe = genai_prices.Usage(input_tokens=1)
         # By its name alone an embedding model of OpenAI's isn't known as theirs.
         maker = "openai" if model.startswith("text-embedding-") else None
         for where in ({"provider_api_url": self._url}, {"provider_id": maker}):
             try:
-                found = genai_prices.calc_price(probe, model, **where)
+                found = genai_prices.calc_price(probe, model, genai_request_timestamp=at, **where)
             except (LookupError, ValueError):
                 continue
-            return _Priced.at(found.model.id, _rates(found.model_price))
+            starts, price = _starts(found.model_price), found.model_price
+            lines = tuple(_line(_flat(price, start)) for start in (-1, *starts))
+            return _Priced.of(found.model.id, "list", lines, starts, isinstance(found.model.prices, list))
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Linear:
-    """Prices without tiers: of a token of each kind, and of the request."""
+class _Line:
+    """Prices of a token of each kind, and of the request; those of audio too."""
 
     fresh: Decimal
     cached: Decimal
     stored: Decimal
     output: Decimal
+    audio: Decimal
+    audio_cached: Decimal
+    audio_stored: Decimal
+    audio_output: Decimal
     request: Decimal = Decimal(0)
 
-    def __call__(self, usage: Usage) -> Decimal:
+    def cost(self, usage: Usage) -> Decimal:
         """Return the cost."""
         read, written = _of_cache(usage)
         prompt = (usage.prompt - read - written) * self.fresh + read * self.cached + written * self.stored
-        return self.request + prompt + usage.completion * self.output
+        text = self.request + prompt + usage.completion * self.output
+        return text + self._more(usage) if usage.audio_prompt or usage.audio_completion else text
 
-    @property
-    def dearest(self) -> tuple[int, int, int] | None:
-        """The dearest token of a prompt, one of an answer, a request: in whole billionths of nano-USD, if they are."""
-        exact = [price * NANO * _ATTO_A_NANO for price in (max(self.fresh, self.stored), self.output, self.request)]
-        fresh, output, request = (int(price) for price in exact)
-        return (fresh, output, request) if [fresh, output, request] == exact else None
+    def _more(self, usage: Usage) -> Decimal:
+        """Return what audio costs more than as much text."""
+        fresh, read, written = _of_audio(usage)
+        return (
+            fresh * (self.audio - self.fresh)
+            + read * (self.audio_cached - self.cached)
+            + written * (self.audio_stored - self.stored)
+            + min(usage.audio_completion, usage.completion) * (self.audio_output - self.output)
+        )
+
+    def most(self, audio: bool) -> "_Most":
+        """Return the dearest that a token can be."""
+        prompt, completion = [self.fresh, self.cached, self.stored], [self.output]
+        if audio:
+            prompt += [self.audio, self.audio_cached, self.audio_stored]
+            completion.append(self.audio_output)
+        return _Most(*(nano_of(price * _ATTO_A_NANO) for price in (max(prompt), max(completion), self.request)))
+
+
+class _Most(NamedTuple):
+    """The dearest token of a prompt, one of an answer, a request: in whole billionths of nano-USD, rounded up."""
+
+    prompt: int
+    completion: int
+    request: int
+
+    def nano(self, prompt: int, completion: int) -> int:
+        """Return what so many cost in nano-USD, rounded up."""
+        return -(-(prompt * self.prompt + completion * self.completion + self.request) // _ATTO_A_NANO)
 
 
 @dataclass(frozen=True, slots=True)
 class _Priced:
-    """A model's prices; `dearest` is there where that much is a sum of products."""
+    """A model's prices: the first line, or that after the last of `starts` which the prompt is longer than.
 
-    name: str
-    rates: Callable[[Usage], Decimal]
-    writes_cost_more: bool
-    dearest: tuple[int, int, int] | None
+    `most` has the dearest of each line, of text alone and with audio; `varies`: another time can have others.
+    """
+
+    name: str | None
+    source: _Source
+    lines: tuple[_Line, ...]
+    most: tuple[tuple[_Most, _Most], ...]
+    starts: tuple[int, ...]
+    varies: bool
 
     @classmethod
-    def at(cls, name: str, rates: Callable[[Usage], Decimal]) -> "_Priced":
-        dearer = rates(Usage(_MILLION, 0, cache_written=_MILLION)) > rates(Usage(_MILLION, 0))
-        return cls(name, rates, dearer, rates.dearest if isinstance(rates, _Linear) else None)
+    def of(
+        cls,
+        name: str | None,
+        source: _Source,
+        lines: tuple[_Line, ...],
+        starts: tuple[int, ...] = (),
+        varies: bool = False,
+    ) -> "_Priced":
+        """Make them."""
+        return cls(name, source, lines, tuple((line.most(False), line.most(True)) for line in lines), starts, varies)
 
-    def shown(self, source: Literal["configuration", "list"]) -> Rates:
+    def cost(self, usage: Usage) -> Decimal:
+        """Return the cost."""
+        return self.lines[bisect_left(self.starts, usage.prompt)].cost(usage)
+
+    def dearest_nano(self, prompt: int, completion: int, audio: bool) -> int:
+        """Return the most that up to so many tokens can cost in nano-USD."""
+        nano = self.most[0][audio].nano(prompt, completion)
+        if not self.starts:
+            return nano
+        longer = self.most[1 : bisect_left(self.starts, prompt) + 1]
+        return max(nano, *(most[audio].nano(prompt, completion) for most in longer)) if longer else nano
+
+    def shown(self) -> Rates:
         """Return the prices, by those of a short request: a tier of long ones would be another's."""
-        request = self.rates(Usage(0, 0))
-        probes = (
-            Usage(_SHORT, 0),
-            Usage(0, _SHORT),
-            Usage(_SHORT, 0, cached=_SHORT),
-            Usage(_SHORT, 0, cache_written=_SHORT),
+        first = self.lines[0]
+        fresh, output, cached, stored = (
+            price * _MILLION for price in (first.fresh, first.output, first.cached, first.stored)
         )
-        fresh, output, cached, written = ((self.rates(probe) - request) * _MILLION / _SHORT for probe in probes)
-        return Rates(fresh, output, cached, written, source)
+        return Rates(fresh, output, cached, stored, self.source)
 
 
-def _rates(price: ModelPrice) -> Callable[[Usage], Decimal]:
-    """Return what the library would compute; where no price has tiers, by its own rates, a hundred times faster."""
+def _starts(price: ModelPrice) -> tuple[int, ...]:
+    """Return the lengths of a prompt beyond which it has other prices."""
+    tiered = (value for value in vars(price).values() if isinstance(value, TieredPrices))
+    return tuple(sorted({tier.start for value in tiered for tier in value.tiers}))
+
+
+def _flat(price: ModelPrice, start: int) -> ModelPrice:
+    """Return the prices of prompts just longer than that."""
+    return ModelPrice(**{name: _at(value, start) for name, value in vars(price).items()})
+
+
+def _at(value: Decimal | TieredPrices | None, start: int) -> Decimal | None:
+    if not isinstance(value, TieredPrices):
+        return value
+    return next((tier.price for tier in reversed(value.tiers) if tier.start <= start), value.base)
+
+
+def _line(price: ModelPrice) -> _Line:
+    """Return what the library computes for a token of each kind: by that it is done a hundred times faster."""
 
     def exact(usage: Usage) -> Decimal:
         read, written = _of_cache(usage)
+        _, audio_read, audio_written = _of_audio(usage)
         tokens = genai_prices.Usage(
             input_tokens=usage.prompt,
             cache_read_tokens=read,
             cache_write_tokens=written,
             output_tokens=usage.completion,
+            input_audio_tokens=usage.audio_prompt,
+            cache_audio_read_tokens=audio_read,
+            cache_audio_write_tokens=audio_written,
+            output_audio_tokens=usage.audio_completion,
         )
         return Decimal(price.calc_price(tokens)["total_price"])
 
-    if any(isinstance(value, TieredPrices) for value in vars(price).values()):
-        return exact
     request = exact(Usage(0, 0))
-    fresh, cached, stored, output = (
+    fresh, cached, stored, output, audio, audio_cached, audio_stored, audio_output = (
         (exact(probe) - request) / _MILLION
         for probe in (
             Usage(_MILLION, 0),
             Usage(_MILLION, 0, cached=_MILLION),
             Usage(_MILLION, 0, cache_written=_MILLION),
             Usage(0, _MILLION),
+            Usage(_MILLION, 0, audio_prompt=_MILLION),
+            Usage(_MILLION, 0, audio_prompt=_MILLION, cached=_MILLION),
+            Usage(_MILLION, 0, audio_prompt=_MILLION, cache_written=_MILLION),
+            Usage(0, _MILLION, audio_completion=_MILLION),
         )
     )
+    return _Line(fresh, cached, stored, output, audio, audio_cached, audio_stored, audio_output, request)
 
-    return _Linear(fresh, cached, stored, output, request)
 
-
-def _own_rates(price: PriceSettings) -> Callable[[Usage], Decimal]:
+def _own_line(price: PriceSettings) -> _Line:
     fresh, output = (Decimal(str(value)) / _MILLION for value in (price.input, price.output))
     cached, stored = (
         fresh if value is None else Decimal(str(value)) / _MILLION for value in (price.cached_input, price.cache_write)
     )
-    return _Linear(fresh, cached, stored, output)
+    return _Line(fresh, cached, stored, output, fresh, cached, stored, output)
 
 
 def _of_cache(usage: Usage) -> tuple[int, int]:
@@ -189,6 +306,18 @@ def _of_cache(usage: Usage) -> tuple[int, int]:
 def priced(books: Mapping[str, PriceBook], model: str) -> str:
     """Return the name under which a model is priced, by whichever upstream knows it; else its own."""
     return next((name for book in books.values() if (name := book.canonical(model))), model)
+
+
+def _of_audio(usage: Usage) -> tuple[int, int, int]:
+    """Return the prompt's tokens of audio: new ones, read from a cache, written to one.
+
+    Usages don't tell which part of what was cached is audio: as little as can be, since that is the dearest.
+    """
+    read, written = _of_cache(usage)
+    audio = min(usage.audio_prompt, usage.prompt)
+    fresh = min(audio, usage.prompt - read - written)
+    audio_read = min(audio - fresh, read)
+    return fresh, audio_read, audio - fresh - audio_read
 
 
 def nano_of(usd: Decimal) -> int:

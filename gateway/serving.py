@@ -43,7 +43,7 @@ def serving(  # noqa: PLR0913, PLR0917 - one value a part
     sampler: Sampler | None = None,
 ) -> Serving:
     """Make it; from now on the accounts hold requests to these settings."""
-    own = {name: model.price for name, model in settings.models.items() if model.price is not None}
+    own = {name: model.price for name, model in settings.models.items()}
     prices = {name: PriceBook(found.base_url, own) for name, found in settings.upstreams.items()}
     candidates, attempts = Candidates(settings), Attempts(settings.retries, upstreams)
     pipeline = Pipeline(

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from gateway import headers, logs
 from gateway.budgets.admission import Admission, Application, Ticket
 from gateway.budgets.limits import Limit, Unit
 from gateway.budgets.settling import Settling
 from gateway.budgets.standing import Standings
-from gateway.budgets.worst_case import Weighing, WorstCase, worst_case
+from gateway.budgets.worst_case import Weighing, WorstCase, may_hold_audio, worst_case
 from gateway.config import Settings
 from gateway.endings import Endings
 from gateway.errors import (
@@ -24,7 +26,7 @@ from gateway.errors import (
     RateLimitError,
 )
 from gateway.exchange import Exchange
-from gateway.output_limits import output_limit
+from gateway.output_limits import DEFAULT, output_limit
 from gateway.policies import Route
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
@@ -33,7 +35,7 @@ from gateway.routes import COUNTED, may_use, name_of
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller, Keyring
 from gateway.trace import Trace
-from gateway.upstreams.candidates import Candidates
+from gateway.upstreams.candidates import ANY_MODEL, Candidates
 from gateway.upstreams.upstream import Headers
 
 _KINDS = {Unit.REQUESTS: "requests", Unit.RATE_TOKENS: "tokens"}
@@ -103,8 +105,7 @@ class Spending:
         if caller is None or asked is None or not isinstance(body, bytes) or route not in COUNTED:
             return
         counted = trace.windowed.tokens[1] if trace.windowed else None
-        weigh = partial(_weighed, asked, body, counted, route, self._answer(asked.model))
-        trace.worst = weighing = Weighing(weigh, len(body))
+        trace.worst = weighing = Weighing(partial(self._weighed, asked, body, counted, route), len(body))
         if not limits:
             return
         worst = await weighing.apart() if weighing.long else weighing()
@@ -139,9 +140,29 @@ class Spending:
         if trace.ticket is not None and (limited or self.settings.store.ledger == "on"):
             self.settling.settle(trace.ticket, record)
 
+    def _weighed(self, asked: ApiRequest, body: bytes, counted: int | None, route: Route) -> WorstCase:
+        answer = self._answer(asked.model)
+        try:
+            worst = worst_case(asked, body, counted, route, answer)
+        except Exception as error:  # noqa: BLE001 - a body that nobody foresaw must not be refused for it
+            logs.event("worst_case_failed", error=type(error).__name__, where=logs.place(error))
+            worst = WorstCase(len(body), answer * asked.answers)
+        return replace(worst, audio=True) if self._audio(asked, body) else worst
+
+    def _audio(self, asked: ApiRequest, body: bytes) -> bool:
+        """Whether some of the tokens may be audio that costs more than text: of any answer of a model that speaks."""
+        books = [(self.prices.get(one.upstream), one.model) for one in self.candidates.of(asked.model).all]
+        known = [(book, model or asked.model) for book, model in books if book is not None]
+        heard = any(book.hears(model) for book, model in known) and may_hold_audio(asked, body)
+        return heard or any(book.speaks(model) for book, model in known)
+
     def _answer(self, model: str | None) -> int:
-        named = self.settings.models.get(model) if model else None
-        return self.settings.spending.output_tokens or (named and named.max_output_tokens) or output_limit(model)
+        """Return the most that it answers with: as the operator says, else as is known, else as "*" says."""
+        models = self.settings.models
+        named, every = models.get(model) if model else None, models.get(ANY_MODEL)
+        limit = self.settings.spending.output_tokens or (named and named.max_output_tokens)
+        unlisted = every.max_output_tokens if every and not named else None
+        return limit or output_limit(model, unlisted or DEFAULT)
 
     def _entry(self, trace: Trace, caller: Caller, worst: WorstCase, route: Route) -> Entry:
         asked = trace.request
@@ -160,7 +181,7 @@ class Spending:
             prices = self.prices.get(candidate.upstream)
             if prices is None:
                 return None
-            nano = prices.dearest_nano(candidate.model or model, worst.prompt, worst.completion)
+            nano = prices.dearest_nano(candidate.model or model, worst.prompt, worst.completion, worst.audio)
             if nano is None:
                 return None
             most = max(most, nano)
@@ -189,11 +210,3 @@ def _check_model(caller: Caller, model: str | None) -> None:
     elif caller.models or caller.policy.models:
         # Which model the upstream would take instead is not known here.
         raise NotAllowedError("This key may only use some models, and the request names none.")
-
-
-def _weighed(asked: ApiRequest, body: bytes, counted: int | None, route: Route, answer: int) -> WorstCase:
-    try:
-        return worst_case(asked, body, counted, route, answer)
-    except Exception as error:  # noqa: BLE001 - a body that nobody foresaw must not be refused for it
-        logs.event("worst_case_failed", error=type(error).__name__, where=logs.place(error))
-        return WorstCase(len(body), answer * asked.answers)

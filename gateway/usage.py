@@ -5,16 +5,16 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-# Above this a count is no count of tokens, and would not fit where sums are kept.
-_HUGE = 10**12
+# From here on a count is no count of tokens, and would not fit where sums are kept.
+HUGE = 10**12
 _CHARACTERS_A_TOKEN = 4
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one reply in the upstream's own count.
 
-    `cached` (read from a prompt cache) and `cache_written` (written to one) are part of prompt; reasoning is part of
-    completion.
+    `cached` (read from a prompt cache) and `cache_written` (written to one) are part of prompt, reasoning is part of
+    completion; `audio_prompt` and `audio_completion` are those of them that are audio.
     """
 
     prompt: int
@@ -22,6 +22,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cached: int = 0
     reasoning: int = 0
     cache_written: int = 0
+    audio_prompt: int = 0
+    audio_completion: int = 0
 
 
 class Relayed(msgspec.Struct, frozen=True, gc=False):
@@ -43,17 +45,19 @@ class Cost(msgspec.Struct, frozen=True, gc=False):
     would_save_usd: Decimal | None = None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=_HUGE)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=HUGE)] | None
 
 
 class _Read(msgspec.Struct):
     cached_tokens: _Count = None
     cache_write_tokens: _Count = None  # OpenAI, OpenRouter
     cache_creation_tokens: _Count = None  # LiteLLM
+    audio_tokens: _Count = None
 
 
 class _Made(msgspec.Struct):
     reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
 
 
 class _Usage(msgspec.Struct):
@@ -90,6 +94,7 @@ class Reported(NamedTuple):
 _LONGEST_NAME = 256  # characters of a model's name that anybody is told
 _NOTHING = Reported(None, None)
 _GROUP = "_details"
+_ANSWER = ("completion_tokens", "output_tokens")
 _NOTHING_READ, _NOTHING_MADE = _Read(), _Made()
 _reply = msgspec.json.Decoder(_Reply)
 _counts = msgspec.json.Decoder(_Usage)
@@ -137,14 +142,18 @@ def _decoded(usage: msgspec.Raw) -> _Usage:
 
 
 def _cleaned(usage: object) -> object:
-    if not isinstance(usage, dict):
-        return usage
+    if not isinstance(usage, dict) or any(map(_is_no_count, map(usage.get, _ANSWER))):
+        return {}  # An answer that can't be read would be one that cost nothing.
     groups = {name: value for name, value in usage.items() if name.endswith(_GROUP) and isinstance(value, dict)}
     return {**_only_counts(usage), **{name: _only_counts(group) for name, group in groups.items()}}
 
 
 def _only_counts(group: dict[str, object]) -> dict[str, object]:
-    return {name: v for name, v in group.items() if type(v) is int and 0 <= v < _HUGE and not name.endswith(_GROUP)}
+    return {name: v for name, v in group.items() if not (_is_no_count(v) or name.endswith(_GROUP))}
+
+
+def _is_no_count(value: object) -> bool:
+    return value is not None and not (type(value) is int and 0 <= value < HUGE)
 
 
 def _usage(found: _Usage) -> Usage | None:
@@ -153,15 +162,20 @@ def _usage(found: _Usage) -> Usage | None:
         return None
     read = found.prompt_tokens_details or found.input_tokens_details or _NOTHING_READ
     made = found.completion_tokens_details or found.output_tokens_details or _NOTHING_MADE
+    # xAI and Gemini leave reasoning out of completion_tokens, count it in total_tokens and bill it as output.
+    completion = max(found.completion_tokens or found.output_tokens or 0, (found.total_tokens or 0) - prompt)
+    cached = (
+        read.cached_tokens or found.cached_tokens or found.prompt_cache_hit_tokens or found.cache_read_input_tokens or 0
+    )
+    written = read.cache_write_tokens or read.cache_creation_tokens or found.cache_creation_input_tokens or 0
+    # A part is not more than the whole, whatever an upstream says.
+    cached = min(cached, prompt)
     return Usage(
         prompt=prompt,
-        # xAI and Gemini leave reasoning out of completion_tokens, count it in total_tokens and bill it as output.
-        completion=max(found.completion_tokens or found.output_tokens or 0, (found.total_tokens or 0) - prompt),
-        cached=read.cached_tokens
-        or found.cached_tokens
-        or found.prompt_cache_hit_tokens
-        or found.cache_read_input_tokens
-        or 0,
-        reasoning=made.reasoning_tokens or 0,
-        cache_written=read.cache_write_tokens or read.cache_creation_tokens or found.cache_creation_input_tokens or 0,
+        completion=completion,
+        cached=cached,
+        reasoning=min(made.reasoning_tokens or 0, completion),
+        cache_written=min(written, prompt - cached),
+        audio_prompt=min(read.audio_tokens or 0, prompt),
+        audio_completion=min(made.audio_tokens or 0, completion),
     )

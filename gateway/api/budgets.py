@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from gateway.api.admin import router
 from gateway.api.operators import Access
@@ -14,12 +14,12 @@ from gateway.budgets.correcting import correct
 from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.budgets.standing import described
-from gateway.policies import Section
+from gateway.policies import Section, TeamPolicy
 from gateway.pricing import NANO, PriceBook, priced
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Entry
 from gateway.teams.roster import Roster, UnknownNameError
-from gateway.usage import Usage
+from gateway.usage import HUGE, Usage
 
 
 class BudgetReply(BaseModel):
@@ -43,9 +43,34 @@ class BudgetList(BaseModel):
 class Correction(Section):
     """What a request really used, as the upstream's bill says."""
 
-    input: int = Field(ge=0)
-    output: int = Field(ge=0)
-    cached: int = Field(0, ge=0)
+    input: int = Field(ge=0, lt=HUGE, description="prompt tokens, cached ones and audio too")
+    output: int = Field(ge=0, lt=HUGE, description="completion tokens, reasoning and audio too")
+    cached: int = Field(0, ge=0, description="of input, read from a prompt cache")
+    cache_written: int = Field(0, ge=0, description="of input, written to a prompt cache")
+    audio_input: int = Field(0, ge=0, description="of input, audio")
+    audio_output: int = Field(0, ge=0, description="of output, audio")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.input + self.output >= HUGE:
+            raise ValueError(f"expected input and output below {HUGE:,} tokens together")
+        if self.cached + self.cache_written > self.input:
+            raise ValueError("expected cached and cache_written to be parts of input")
+        if self.audio_input > self.input or self.audio_output > self.output:
+            raise ValueError("expected audio_input to be a part of input, audio_output one of output")
+        return self
+
+    @property
+    def usage(self) -> Usage:
+        """The same as an upstream would report it."""
+        return Usage(
+            self.input,
+            self.output,
+            cached=self.cached,
+            cache_written=self.cache_written,
+            audio_prompt=self.audio_input,
+            audio_completion=self.audio_output,
+        )
 
 
 class Corrected(BaseModel):
@@ -74,11 +99,17 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
     @found.post("/unsettled/{request_id}", summary="Say what an unsettled request used", tags=["budgets"])
     async def correction(request_id: str, used: Correction) -> Corrected:
         entry = await _unsettled(store, request_id)
-        policy = (await roster.show_team(entry.team)).policy
-        usage = Usage(used.input, used.output, cached=used.cached)
-        return Corrected(applied=(await correct(store, prices(), policy, entry, usage)).applied)
+        policy = await _policy(roster, entry.team)
+        return Corrected(applied=(await correct(store, prices(), policy, entry, used.usage)).applied)
 
     return found
+
+
+async def _policy(roster: Roster, team: str) -> TeamPolicy:
+    try:
+        return (await roster.show_team(team)).policy
+    except UnknownNameError:
+        return TeamPolicy()  # removed since: there is no budget left on which the request could count
 
 
 async def _unsettled(store: Store, request_id: str) -> Entry:

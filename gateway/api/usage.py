@@ -154,7 +154,7 @@ def asked_span(since: str | None, to: str | None, now: float) -> Span:
 
 
 def _attached(scope: Scope) -> dict[str, str]:
-    first, last = iso(scope.span.since)[:10], iso(scope.span.until)[:10]
+    first, last = iso(scope.span.since)[:10], iso(scope.span.until - 1)[:10]  # up to midnight is without that day
     return {"content-disposition": f'attachment; filename="usage-{first}-{last}.csv"'}
 
 

@@ -16,14 +16,20 @@ from gateway.usage import Usage
 async def correct(
     store: Store, prices: Mapping[str, PriceBook], policy: TeamPolicy, entry: Entry, usage: Usage
 ) -> Settled:
-    """Settle an unsettled entry with that usage, on the counters of its own time; the worst case is taken back.
+    """Settle an unsettled entry with that usage, by counters and prices of its time; the worst case is taken back.
 
     A budget that was changed since counts as it is now. Not applied: somebody settled it meanwhile.
     """
     book = prices.get(entry.upstream)
-    nano = book.cost_nano(entry.model, usage) if book else None
+    nano = book.cost_nano(entry.model, usage, entry.time) if book else None
     corrected = msgspec.structs.replace(
-        entry, state=State.CORRECTED, input=usage.prompt, cached=usage.cached, output=usage.completion, cost_nano=nano
+        entry,
+        state=State.CORRECTED,
+        input=usage.prompt,
+        cached=usage.cached,
+        cache_written=usage.cache_written,
+        output=usage.completion,
+        cost_nano=nano,
     )
     priced = (book.canonical(entry.model) if book else None) or entry.model
     limits = limits_of(policy, Spender(entry.key, entry.user, priced, entry.model), Calendar(), entry.time)

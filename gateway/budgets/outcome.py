@@ -54,8 +54,10 @@ def outcome_of(sent: Sent, delivery: Delivery) -> Outcome:
     if not sent.lost or sent.worst is None:
         return found
     last = found.usage or Usage(0, 0)
-    prompt = last.prompt + sent.lost * _prompt(sent, sent.worst())
-    return Outcome(msgspec.structs.replace(last, prompt=prompt), State.ESTIMATED)
+    worst = sent.worst()
+    lost = sent.lost * _prompt(sent, worst)
+    audio = last.audio_prompt + lost * worst.audio
+    return Outcome(msgspec.structs.replace(last, prompt=last.prompt + lost, audio_prompt=audio), State.ESTIMATED)
 
 
 def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
@@ -65,7 +67,11 @@ def _of_the_last(sent: Sent, delivery: Delivery) -> Outcome:
         return Outcome(None, State.SETTLED if sent.status else State.FREE)
     if _costs_nothing(sent):
         return Outcome(None, State.FREE)
-    return Outcome(_estimate(sent, sent.worst(), delivery), State.ESTIMATED)
+    worst = sent.worst()
+    found = _estimate(sent, worst, delivery)
+    if worst.audio:
+        found = msgspec.structs.replace(found, audio_prompt=found.prompt, audio_completion=found.completion)
+    return Outcome(found, State.ESTIMATED)
 
 
 def _costs_nothing(sent: Sent) -> bool:

@@ -81,8 +81,9 @@ def described(limit: Limit) -> str:
 
 
 def amount(unit: Unit, value: int) -> str:
-    """Return an amount of a budget's unit in words; money in cents, or finer where cents say nothing."""
+    """Return an amount of a budget's unit in words; money exactly, since amounts are compared, with cents at least."""
     if unit is not Unit.USD:
         return f"{value:,} tokens"
-    usd = value / NANO
-    return f"${usd:,.2f}" if value % (NANO // 100) == 0 or usd >= 1 else f"${usd:.6f}"
+    dollars, nano = divmod(value, NANO)
+    digits = f"{nano:09d}"
+    return f"${dollars:,}.{digits[:2]}{digits[2:].rstrip('0')}"

@@ -36,15 +36,18 @@ _UNUSUAL = re.compile(
     b"|".join((_TOOLS.pattern, _LINKED.pattern, _IMAGE.pattern))
 )  # one search says of most: none of it
 _HUGE = 10**12  # more tokens than any answer has, and no more than a store's numbers can hold at any price
+# Whoever gives a model sound to hear, or asks for it, says so by one of these; videos and files can have some.
+_SOUND = re.compile(rb'"(?:audio|input_audio|video|file|input_file|data:(?:audio|video)/)')
 _ESCAPED = re.compile(rb"\\u00[2-7]")
 _INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
 
 
 class WorstCase(msgspec.Struct, frozen=True, gc=False):
-    """The most tokens of prompt and completion."""
+    """The most tokens of prompt and completion; `audio`: some of them may be audio, and cost what that does."""
 
     prompt: int
     completion: int
+    audio: bool = False
 
     @property
     def tokens(self) -> int:
@@ -53,7 +56,7 @@ class WorstCase(msgspec.Struct, frozen=True, gc=False):
 
     def times(self, count: int) -> "WorstCase":
         """Return that many of it."""
-        return WorstCase(self.prompt * count, self.completion * count)
+        return WorstCase(self.prompt * count, self.completion * count, self.audio)
 
 
 class Weighing:
@@ -85,6 +88,11 @@ def worst_case(asked: ApiRequest, body: bytes, counted: int | None, route: Route
     `counted` are its tokens where windowing counted them, `answer` the most of one answer whose caller names no limit.
     """
     return WorstCase(_prompt(asked, body, counted), _completion(asked, route, answer))
+
+
+def may_hold_audio(asked: ApiRequest, body: bytes) -> bool:
+    """Whether some of the tokens may be audio, also in what the upstream holds itself."""
+    return asked.linked or _SOUND.search(_unescaped(body)) is not None
 
 
 def _prompt(asked: ApiRequest, body: bytes, counted: int | None) -> int:

@@ -132,14 +132,14 @@ def _names(found: bytes) -> frozenset[str] | None:
 
 def _models(settings: Settings, served: dict[str, frozenset[str]]) -> Iterator[Finding]:
     candidates = Candidates(settings)
-    own = {name: found.price for name, found in settings.models.items() if found.price}
+    own = {name: found.price for name, found in settings.models.items()}
     for model in settings.models:
         if model == ANY_MODEL:
             continue
         for candidate in candidates.of(model).all:
             asked = candidate.model or model
             yield from _model(model, asked, candidate.upstream, served[candidate.upstream])
-            if PriceBook(settings.upstreams[candidate.upstream].base_url, own).canonical(asked) is None:
+            if PriceBook(settings.upstreams[candidate.upstream].base_url, own).rates(asked) is None:
                 said = f"nobody knows the price of {asked}: no cost or saving is shown, budgets in USD refuse it"
                 yield Finding(
                     f"model {model}", Level.WARNING, said, f"models.{asked}.price: {{input: ..., output: ...}}"

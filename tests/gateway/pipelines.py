@@ -47,7 +47,8 @@ async def pipeline(
     """Run a pipeline before the upstream `main` at the URL; without `windows` no windowing process is there yet."""
     found = Settings.model_validate({"upstreams": {"main": {"base_url": url}}, **settings})
     records: list[RequestRecord] = []
-    prices = {name: PriceBook(url) for name in found.upstreams} if priced else {}
+    own = {name: model.price for name, model in found.models.items()}
+    prices = {name: PriceBook(url, own) for name in found.upstreams} if priced else {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         candidates = Candidates(found)

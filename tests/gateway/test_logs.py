@@ -28,6 +28,7 @@ def test_a_request_is_one_line_of_json(out: io.StringIO) -> None:
     entry = json.loads(line)
     assert entry["decision"] == "applied"
     tokens = {"prompt": 3000, "cached": 1000, "completion": 100, "reasoning": 40, "cache_written": 0}
+    tokens |= {"audio_prompt": 0, "audio_completion": 0}
     assert entry["usage"] == tokens
     assert entry["cost_saved_usd"] == -0.0001
     assert entry["ms"]["window_rank"] == 40.0

@@ -44,6 +44,8 @@ def test_the_longest_prefix_decides(model: str, limit: int) -> None:
 @pytest.mark.parametrize("model", [None, "", "/", "my-own-model", "gpt", "x" * 100_000])
 def test_of_an_unknown_model_the_default_is_taken(model: str | None) -> None:
     assert output_limit(model) == DEFAULT
+    assert output_limit(model, 77) == 77
+    assert output_limit("gpt-4o", 77) == 16384
 
 
 def test_the_list_names_its_sources_and_no_prefix_twice() -> None:

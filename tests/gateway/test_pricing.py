@@ -1,5 +1,7 @@
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import repeat
 
 import genai_prices
 import pytest
@@ -130,6 +132,104 @@ def test_the_most_that_tokens_can_cost_is_their_cost_or_that_of_writing_them_to_
     assert own.dearest_nano("house", 1000, 10) == 1000 * 2500 + 10 * 8000
     assert LOCAL.dearest_nano("gpt-4o-mini", 1000, 10) == LOCAL.cost_nano("gpt-4o-mini", Usage(1000, 10))
     assert LOCAL.dearest_nano("my-own-model", 1000, 10) is None
+
+
+AUDIO = Usage(1000, 500, audio_prompt=900, audio_completion=400)
+
+
+def test_audio_costs_its_own_price() -> None:
+    assert LOCAL.cost("gpt-audio", AUDIO) == Decimal("0.05565")
+    assert LOCAL.cost("gpt-4o-mini", AUDIO) == LOCAL.cost("gpt-4o-mini", Usage(1000, 500))
+    own = PriceBook("http://127.0.0.1:9900/v1", {"gpt-audio": PriceSettings(input=1, output=2)})
+    assert own.cost("gpt-audio", AUDIO) == Decimal("0.002")
+
+
+def test_of_cached_audio_as_much_as_can_be_is_text() -> None:
+    listed = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=1000, cache_read_tokens=400, input_audio_tokens=900, cache_audio_read_tokens=300
+        ),
+        "gemini-2.5-flash",
+    )
+    assert LOCAL.cost("gemini-2.5-flash", Usage(1000, 0, cached=400, audio_prompt=900)) == listed.total_price
+
+
+def test_what_can_be_audio_is_reserved_as_audio() -> None:
+    assert (LOCAL.hears("gpt-audio"), LOCAL.speaks("gpt-audio")) == (True, True)
+    assert (LOCAL.hears("gemini-2.5-flash"), LOCAL.speaks("gemini-2.5-flash")) == (True, False)
+    assert (LOCAL.hears("gpt-4o-mini"), LOCAL.speaks("unheard-of")) == (False, False)
+    assert LOCAL.dearest_nano("gpt-audio", 1000, 500) == 1000 * 32_000 + 500 * 64_000
+    assert LOCAL.dearest_nano("gpt-audio", 1000, 500, audio=False) == 1000 * 2_500 + 500 * 10_000
+
+
+def test_where_reading_a_cache_is_dearest_it_is_reserved() -> None:
+    book = PriceBook("https://openrouter.ai/api/v1")
+    model = "~deepseek/deepseek-pro-latest"
+    cached = book.cost_nano(model, Usage(1_000_000, 100, cached=1_000_000))
+    fresh = book.cost_nano(model, Usage(1_000_000, 100))
+    assert cached is not None
+    assert fresh is not None
+    assert book.dearest_nano(model, 1_000_000, 100) == cached > fresh
+
+
+@pytest.mark.parametrize("prompt", [1, 199_999, 200_000, 200_001, 1_000_000])
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "gpt-5.5", "grok-4"])
+def test_no_tier_costs_more_than_is_reserved(model: str, prompt: int) -> None:
+    dearest = LOCAL.dearest_nano(model, prompt, 100)
+    assert dearest is not None
+    for usage in (Usage(prompt, 100), Usage(prompt - 1, 99), Usage(prompt, 100, cache_written=prompt)):
+        assert (LOCAL.cost_nano(model, usage) or 0) <= dearest
+
+
+DEEPSEEK = "https://api.deepseek.com/v1"
+GEMINI = "https://generativelanguage.googleapis.com/v1beta/openai"
+MUCH = Usage(1_000_000, 100_000)
+
+
+def listed_at(model: str, provider: str, at: datetime) -> Decimal:
+    tokens = genai_prices.Usage(input_tokens=MUCH.prompt, output_tokens=MUCH.completion)
+    return genai_prices.calc_price(tokens, model, provider_id=provider, genai_request_timestamp=at).total_price
+
+
+@pytest.mark.parametrize(
+    "model, url, provider, times",
+    [
+        ("deepseek-chat", DEEPSEEK, "deepseek", ["2026-11-28T00:29:59", "2026-11-28T00:30:00", "2026-11-28T16:30:00"]),
+        ("deepseek-v4-pro", DEEPSEEK, "deepseek", ["2026-11-28T00:59:59", "2026-11-28T01:00:00"]),
+        ("gemini-3.6-flash", GEMINI, "google", ["2026-12-31T23:59:59", "2027-01-01T00:00:00"]),
+    ],
+)
+def test_prices_that_change_with_the_time_are_those_of_now(
+    model: str, url: str, provider: str, times: list[str]
+) -> None:
+    moments = [datetime.fromisoformat(f"{time}+00:00") for time in times]
+    listed = [listed_at(model, provider, at) for at in moments]
+    assert len(set(listed)) == 2
+    passing = (at.timestamp() for at in moments)
+    book = PriceBook(url, clock=lambda: next(passing))
+    assert [book.cost(model, MUCH) for _ in moments] == listed
+    assert [book.cost(model, MUCH, at.timestamp()) for at in moments] == listed
+
+
+def test_what_may_be_over_after_a_rise_is_reserved_at_the_dearer_price() -> None:
+    rises = datetime(2026, 11, 28, 0, 30, tzinfo=UTC).timestamp()
+    soon, early = (PriceBook(DEEPSEEK, clock=repeat(rises - before).__next__) for before in (60, 3600))
+    dear, cheap = (soon.cost_nano("deepseek-chat", MUCH, at) for at in (rises, rises - 1))
+    tokens = ("deepseek-chat", MUCH.prompt, MUCH.completion)
+    assert (soon.dearest_nano(*tokens), early.dearest_nano(*tokens)) == (dear, cheap)
+    assert dear != cheap
+
+
+def test_the_price_of_any_model_holds_where_neither_configuration_nor_list_names_it() -> None:
+    own = {"*": PriceSettings(input=1, output=2), "house": None, "gpt-4o": None}
+    book = PriceBook("https://api.openai.com/v1", own)
+    assert book.cost("unknown-x", Usage(1_000_000, 1_000_000)) == 3
+    assert book.rates("unknown-x") == Rates(Decimal(1), Decimal(2), Decimal(1), Decimal(1), "configuration")
+    assert book.canonical("unknown-x") is None  # else all of them were one model to budgets and metrics
+    assert book.rates("house") is None
+    assert book.cost(None, Usage(1, 1)) is None
+    for model in ("gpt-4o", "gpt-4o-mini"):
+        assert book.cost(model, Usage(1000, 10)) == LOCAL.cost(model, Usage(1000, 10))
 
 
 def test_prices_are_shown_for_a_million_tokens_with_where_they_come_from() -> None:

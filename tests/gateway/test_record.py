@@ -37,7 +37,7 @@ OTHER = RequestRecord(
     tokens_window=14,
     confidence=0.5,
     skipped=(),
-    usage=Usage(15, 16, cached=17, reasoning=18, cache_written=19),
+    usage=Usage(15, 16, cached=17, reasoning=18, cache_written=19, audio_prompt=20, audio_completion=21),
     state=State.ESTIMATED,
     cost=Cost(Decimal(19), Decimal(20), Decimal(21)),
     status=502,

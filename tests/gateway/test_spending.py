@@ -219,3 +219,56 @@ async def test_with_the_ledger_off_only_callers_with_limits_are_in_it(
         assert said(await chat(line)) == (200, None)
         assert len(await ledger(line)) == written
     assert len(line.records) == 1
+
+
+SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "ash", "format": "mp3"}}
+# What 100 tokens of an answer, and a prompt of at most 500, cost in USD with nothing to spare, by prices of text alone.
+AS_TEXT = {"gpt-audio": 500 * 2.5e-6 + 100 * 10e-6, "gemini-2.5-flash": 500 * 0.3e-6 + 100 * 2.5e-6}
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        (chat_body(model="gpt-audio", max_tokens=100, **SPOKEN), 429),
+        (chat_body(model="gpt-audio", max_tokens=100), 429),  # it may speak without being asked to
+        (chat_body(model="gemini-2.5-flash", max_tokens=100), 200),
+        (chat_body([{"type": "input_audio", "input_audio": {"data": "A" * 330}}], "gemini-2.5-flash"), 429),
+    ],
+)
+async def test_audio_is_reserved_at_its_own_price(upstream: Upstream, body: bytes, status: int) -> None:
+    usd = AS_TEXT["gpt-audio" if b"gpt-audio" in body else "gemini-2.5-flash"]
+    async with pipeline(
+        upstream.url, priced=True, spending={"output_tokens": 100}, **teams(budget={"usd": usd})
+    ) as line:
+        assert (await chat(line, body)).status == status
+
+
+async def test_an_answer_of_audio_is_charged_at_its_own_price(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, priced=True, **teams(budget={"usd": 9})) as line:
+        assert (await chat(line, chat_body(model="gpt-audio", max_tokens=100, **SPOKEN))).status == 200
+        (entry,) = await ledger(line)
+    assert entry.output > 0
+    assert entry.cost_nano == entry.input * 2_500 + entry.output * 64_000
+
+
+ANY = {"*": {"price": {"input": 1000, "output": 1000}, "max_output_tokens": 50}}
+
+
+async def test_models_that_nobody_names_have_the_price_and_the_limit_of_any(upstream: Upstream) -> None:
+    own = {**ANY, "house": {}}
+    async with pipeline(upstream.url, priced=True, models=own, **teams(budget={"usd": 100})) as line:
+        assert (await chat(line, chat_body(model="unknown-x"))).status == 200
+        assert said(await chat(line, chat_body(model="house", max_tokens=9))) == (403, "not_allowed")
+        unknown, refused = await ledger(line)
+        assert unknown.cost_nano == (unknown.input + unknown.output) * 10**6
+        assert refused.cost_nano is None
+        most = line.pipeline.spending._answer
+        assert (most("unknown-x"), most(None), most("house"), most("gpt-4o")) == (50, 50, 32_768, 16_384)
+
+
+@pytest.mark.parametrize("model", ["unknown-x", "unknown-y"])
+async def test_of_the_price_of_any_each_model_has_a_budget_of_its_own(upstream: Upstream, model: str) -> None:
+    budget = {"usd": 0.175, "per": "model"}
+    async with pipeline(upstream.url, priced=True, models=ANY, **teams(budget=budget)) as line:
+        replies = [(await chat(line, chat_body(model=name, max_tokens=9))).status for name in ("unknown-x", model)]
+    assert replies == [200, 200 if model == "unknown-y" else 429]

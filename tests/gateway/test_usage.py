@@ -98,8 +98,39 @@ def test_missing_parts_are_none_of_them() -> None:
 @pytest.mark.parametrize("count", [True, 5.0, -1, "7", None, [7], {"n": 7}, 10**12, 10**30])
 def test_a_count_that_is_none_is_absent(count: object) -> None:
     assert usage_of({"prompt_tokens": count}) is None
-    assert usage_of({"prompt_tokens": 9, "completion_tokens": count, "total_tokens": count}) == Usage(9, 0)
+    assert usage_of({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": count}) == Usage(9, 2)
     assert usage_of({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": count}}) == Usage(9, 0)
+
+
+@pytest.mark.parametrize("name", ["completion_tokens", "output_tokens"])
+@pytest.mark.parametrize("count", [True, 5.5, -5, "7", [7], {"n": 7}, 10**12, 10**30])
+def test_an_answer_of_no_count_is_not_one_that_cost_nothing(count: object, name: str) -> None:
+    assert usage_of({"prompt_tokens": 9, name: count, "total_tokens": 12}) is None
+    assert usage_of({"prompt_tokens": 9, name: None, "prompt_cache_hit_tokens": -1}) == Usage(9, 0)
+
+
+@pytest.mark.parametrize("read, made", [("prompt", "completion"), ("input", "output")])
+def test_audio_is_read_under_either_apis_names(read: str, made: str) -> None:
+    usage = {
+        f"{read}_tokens": 1000,
+        f"{made}_tokens": 500,
+        "total_tokens": 1500,
+        f"{read}_tokens_details": {"audio_tokens": 900, "text_tokens": 100},
+        f"{made}_tokens_details": {"audio_tokens": 400, "text_tokens": 100},
+    }
+    assert usage_of(usage) == Usage(1000, 500, audio_prompt=900, audio_completion=400)
+
+
+def test_no_part_is_more_than_the_whole() -> None:
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 9, "audio_tokens": 101},
+        "completion_tokens_details": {"reasoning_tokens": 50, "audio_tokens": 6},
+    }
+    assert usage_of(usage) == Usage(100, 5, cached=100, reasoning=5, audio_prompt=100, audio_completion=5)
+    written = {"prompt_tokens": 100, "cached_tokens": 60, "cache_creation_input_tokens": 90}
+    assert usage_of(written) == Usage(100, 0, cached=60, cache_written=40)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,10 @@ def usage(request: Json, text_tokens: int) -> Json:
             "cache_write_tokens": counted.written,
             "audio_tokens": 0,
         },
-        "completion_tokens_details": {"reasoning_tokens": counted.reasoning},
+        "completion_tokens_details": {
+            "reasoning_tokens": counted.reasoning,
+            "audio_tokens": text_tokens if request.get("modalities") == ["text", "audio"] else 0,
+        },
     }
 
 

@@ -38,12 +38,12 @@ class Office:
         path = f"/admin/v1/unsettled/{identity}"
         return await Call("POST", path, msgspec.json.encode(word), HERE, BEARER, JSON).to(self.app)
 
-    async def lapse(self, identity: str) -> None:
+    async def lapse(self, identity: str, team: str = "acme", model: str = MODEL) -> None:
         """Let a request that can use 5,000 tokens, for five dollars, be forgotten by its process."""
         application = self.at.application(identity, ACME, 5000)
         holds = tuple(limit.hold(5 * 10**9, 5000) for limit in application.limits)
-        entry = msgspec.structs.replace(application.entry, upstream="main")
-        await self.at.store.reserve(Reservation(identity, "acme", holds, self.at.clock.now, entry))
+        entry = msgspec.structs.replace(application.entry, upstream="main", team=team, model=model)
+        await self.at.store.reserve(Reservation(identity, team, holds, self.at.clock.now, entry))
         await self.at.store.expire(self.at.clock.now)
 
 
@@ -111,6 +111,40 @@ async def test_what_is_unknown_or_makes_no_sense_is_refused(tmp_path: Path) -> N
     async with office(tmp_path) as own:
         await own.lapse("r1")
         assert (await own.correct("r9", WORD)).json()["error"]["message"] == "There is no unsettled request r9."
-        for word in ({"input": -1, "output": 0}, {"input": 1}, {**WORD, "reasoning": 1}):
-            assert (await own.correct("r1", word)).status == 400
+        for word in (
+            {"input": -1, "output": 0},
+            {"input": 1},
+            {**WORD, "reasoning": 1},
+            {**WORD, "cached": 1001},
+            {**WORD, "cache_written": 601},
+            {**WORD, "cache_written": -1},
+            {**WORD, "audio_input": 1001},
+            {**WORD, "audio_output": 201},
+            {**WORD, "input": 10**12},
+            {**WORD, "input": 10**12 - 200},
+            {**WORD, "output": 10**16},
+            {**WORD, "output": 10**30},
+        ):
+            refused = await own.correct("r1", word)
+            assert (refused.status, refused.json()["error"]["type"]) == (400, "invalid_request_error"), word
         assert [entry.state for entry in await own.at.ledger()] == [State.UNSETTLED]
+
+
+async def test_each_kind_of_token_is_corrected_at_its_price(tmp_path: Path) -> None:
+    async with office(tmp_path) as own:
+        await own.lapse("r1", model="gpt-audio")
+        await own.lapse("r2", model="claude-sonnet-4-5")
+        heard = {"input": 1000, "output": 500, "audio_input": 900, "audio_output": 400}
+        assert (await own.correct("r1", heard)).json() == {"applied": True}
+        assert (await own.correct("r2", {**WORD, "cache_written": 600})).json() == {"applied": True}
+        ledger = {entry.id: entry for entry in await own.at.ledger()}
+    assert ledger["r1"].cost_nano == 55_650_000
+    assert (ledger["r2"].cached, ledger["r2"].cache_written) == (400, 600)
+
+
+async def test_a_request_of_a_team_that_was_removed_since_is_corrected(tmp_path: Path) -> None:
+    async with office(tmp_path) as own:
+        await own.lapse("r1", team="gone")
+        assert (await own.correct("r1", WORD)).json() == {"applied": True}
+        (entry,) = await own.at.ledger()
+    assert (entry.team, entry.state, entry.input) == ("gone", State.CORRECTED, 1000)

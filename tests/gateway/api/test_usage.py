@@ -80,7 +80,7 @@ async def test_a_team_and_a_day(store: Store) -> None:
 async def test_csv_is_the_same_as_a_file(store: Store) -> None:
     reply = await get(store, "/admin/v1/usage", BEARER, group_by="team,model", format="csv", **DATES)
     assert reply.header(b"content-type") == "text/csv; charset=utf-8"
-    assert reply.header(b"content-disposition") == 'attachment; filename="usage-2026-11-01-2026-11-21.csv"'
+    assert reply.header(b"content-disposition") == 'attachment; filename="usage-2026-11-01-2026-11-20.csv"'
     lines = list(csv.DictReader(io.StringIO(reply.body.decode())))
     rows = (await sums(store, group_by="team,model", **DATES))["rows"]
     assert [line["cost_usd"] for line in lines] == [row["cost_usd"] or "" for row in rows]

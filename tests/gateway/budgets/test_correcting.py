@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 from gateway.budgets.admission import Ticket
 from gateway.budgets.correcting import correct
 from gateway.policies import TeamPolicy
-from gateway.pricing import NANO
+from gateway.pricing import NANO, PriceBook
 from gateway.store.contract import Settled
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller
@@ -119,3 +120,16 @@ async def test_of_a_model_without_a_price_tokens_count_alone(tmp_path: Path) -> 
         await corrected(at, entry, who.policy)
         assert await at.counted(ticket) == [(1200, 0)]
         assert [known.cost_nano for known in await at.ledger()] == [None]
+
+
+async def test_what_was_written_to_a_cache_is_kept_and_priced_by_the_time_of_the_request(tmp_path: Path) -> None:
+    model, peak = "deepseek-v4-pro", datetime(2026, 11, 23, 2, 0, tzinfo=UTC).timestamp()
+    used = Usage(1000, 200, cached=400, cache_written=300)
+    prices = {"main": PriceBook("https://api.deepseek.com/v1", clock=lambda: peak + DAY_S / 2)}
+    async with desk(tmp_path) as at:
+        _, entry = await lapsed(at, caller(budget=TOKENS), model=model)
+        settled = await correct(at.store, prices, TeamPolicy(), replace(entry, time=peak), used)
+        (known,) = await at.ledger()
+    assert settled.applied
+    assert (known.cached, known.cache_written) == (400, 300)
+    assert known.cost_nano == prices["main"].cost_nano(model, used, peak) != prices["main"].cost_nano(model, used)

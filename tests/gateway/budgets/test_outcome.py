@@ -1,5 +1,6 @@
 from itertools import product
 
+import msgspec
 import pytest
 
 from gateway.budgets.outcome import Outcome, Sent, is_estimated, outcome_of
@@ -114,3 +115,11 @@ def test_long_events_count_by_their_text() -> None:
 )
 def test_what_is_not_counted_costs_nothing(out: bool, status: int, state: State) -> None:
     assert outcome_of(sent(out, status, worst=None), delivery()) == Outcome(None, state)
+
+
+def test_what_may_have_been_audio_is_estimated_as_audio() -> None:
+    worst = WorstCase(4000, 300, audio=True)
+    assert outcome_of(sent(worst=worst), delivery()).usage == Usage(1000, 300, audio_prompt=1000, audio_completion=300)
+    lost = msgspec.structs.replace(sent(worst=worst), lost=2)
+    again = outcome_of(lost, delivery(usage=Usage(70, 9, audio_prompt=5))).usage
+    assert again == Usage(2070, 9, audio_prompt=2005)

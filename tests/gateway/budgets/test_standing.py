@@ -126,7 +126,7 @@ def test_what_was_settled_before_announces_nothing() -> None:
         ({"usd": 1234.5, "period": "day", "per": "user"}, "the $1,234.50 a day of each user"),
         ({"tokens": 1000, "period": "hour"}, "the 1,000 tokens an hour"),
         ({"tokens": 1, "period": "total", "per": "key"}, "the 1 tokens in total of each key"),
-        ({"usd": 0.005, "period": "week"}, "the $0.005000 a week"),
+        ({"usd": 0.005, "period": "week"}, "the $0.005 a week"),
     ],
 )
 def test_budgets_in_words(fields: dict[str, object], words: str) -> None:
@@ -149,7 +149,16 @@ def test_rates_in_words(unit: Unit, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("nano", "words"),
-    [(0, "$0.00"), (NANO, "$1.00"), (10**7, "$0.01"), (12_345_678, "$0.012346"), (5 * NANO + 1, "$5.00")],
+    [
+        (0, "$0.00"),
+        (NANO, "$1.00"),
+        (10**7, "$0.01"),
+        (12_345_678, "$0.012345678"),
+        (1_005_000_000, "$1.005"),
+        (1_004_600_000, "$1.0046"),
+        (5 * NANO + 1, "$5.000000001"),
+        (1234 * NANO + 10**8, "$1,234.10"),
+    ],
 )
 def test_money_in_words(nano: int, words: str) -> None:
     assert amount(Unit.USD, nano) == words

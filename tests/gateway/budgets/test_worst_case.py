@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.budgets.worst_case import Weighing, WorstCase, worst_case
+from gateway.budgets.worst_case import Weighing, WorstCase, may_hold_audio, worst_case
 from gateway.policies import Route
 from gateway.request import ApiRequest, parse_request
 from gateway.windowing.conversation import read
@@ -324,3 +324,28 @@ async def test_a_body_is_weighed_once_when_it_is_first_wanted() -> None:
     assert [short(), short(), await short.apart()] == [await long.apart(), await long.apart(), long()]
     assert len(threads) == 2
     assert threads[0] == threading.get_ident() != threads[1]
+
+
+WAV = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+FILM = {"type": "image_url", "image_url": {"url": "data:video/mp4;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    "body, may",
+    [
+        ({"messages": [{"role": "user", "content": "Is audio dearer than video?"}]}, False),
+        ({"messages": [{"role": "user", "content": [WAV]}]}, True),
+        ({"messages": [{"role": "user", "content": [FILM]}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, True),
+        ({"messages": [], "modalities": ["text", "audio"]}, True),
+        ({"previous_response_id": "resp_1", "input": "Go on."}, True),
+        (b'{"messages": [{"content": [{"type": "inpu\\u0074_audio"}]}]}', True),
+    ],
+)
+async def test_whether_tokens_may_be_audio(body: dict[str, Any] | bytes, may: bool) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    assert may_hold_audio(await parse_request(raw), raw) is may
+
+
+def test_several_times_the_same_is_of_the_same_kind() -> None:
+    assert WorstCase(3, 4, audio=True).times(2) == WorstCase(6, 8, audio=True)

@@ -120,3 +120,9 @@ async def test_a_python_without_optimizations_is_said(
     assert well or (
         finding and finding.level is Level.WARNING and prefix in finding.said and "PYTHON" in finding.advice
     )
+
+
+async def test_a_price_of_any_model_is_one_of_a_fallback_that_nobody_names(upstream: Upstream, tmp_path: Path) -> None:
+    models = {"gpt-4o-mini": {"fallbacks": [{"model": "unheard-of"}]}, "*": {"price": {"input": 1, "output": 2}}}
+    findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}}, models=models)
+    assert "price" not in findings["model gpt-4o-mini"].said
