@@ -20,6 +20,9 @@ _MAX_DIRECTIVES = (
     2.2  # per 1,000 characters: policies and agent prompts have 3 to 10, meetings up to 2, texts under 0.5
 )
 _MAX_LOCAL_DIRECTIVES = 8.0  # in one slice: instructions hidden between documents
+_ORDER = 600  # characters of a paragraph between documents that may instruct
+_MOST_ORDERS = 12
+_MOST_OF_ORDERS = 0.1  # of the material
 _SLICE = 2_000
 _SLICES = 16
 _INTRODUCTION = 1_500  # characters within which an introduction announces material
@@ -127,7 +130,26 @@ def _announced(text: str, start: int, end: int) -> list[Span]:
     if begin is None:
         return []
     until = _instructions_start(text, begin, end)
-    return [(begin, until)] if _is_reference(text, begin, until) else []
+    return _between_orders(text, begin, until) if _is_reference(text, begin, until) else []
+
+
+def _between_orders(text: str, start: int, end: int) -> list[Span]:
+    """The material without the few short paragraphs in it that instruct; where there are many, they are its own."""
+    orders = [(a, b) for a, b in _paragraphs(text, start, end) if b - a <= _ORDER and _orders(text[a:b])]
+    size = sum(b - a for a, b in orders)
+    if len(orders) > _MOST_ORDERS or size > _MOST_OF_ORDERS * (end - start):
+        return [(start, end)]
+    edges = [start, *(edge for span in orders for edge in span), end]
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if text[a:b].strip()]
+
+
+def _paragraphs(text: str, start: int, end: int) -> list[Span]:
+    edges = [start, *(edge for match in _BREAK.finditer(text, start, end) for edge in match.span()), end]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _orders(paragraph: str) -> bool:
+    return directives(paragraph) >= _MAX_LOCAL_DIRECTIVES
 
 
 def _material_start(text: str, start: int, end: int) -> int | None:

@@ -69,6 +69,42 @@ _OCCURRENCES = re.compile(
     r"|(?:出现|提到|提及|出現)了?(?:几|多少|幾)次|何回.{0,12}(?:登場|出て|出現|言及)",
     re.IGNORECASE,
 )
+# Orders about all of something that name nothing in it.
+_ALL_OF_IT = re.compile(
+    r"\b(?:explain|simplify|remember|memori[sz]e)\b[^.?\n]{0,12}\b(?:this|it|everything)\b"
+    r"(?!\s+(?!for|to|simply|as|in|please|like|so|and|step|line)\w)"
+    r"|\b(?:anything|any two|any of)\b[^.?\n]{0,40}\bcontradict"
+    r"|\bcontradict\w*\b[^.?\n]{0,30}\b(?:each other|in here|anywhere)"
+    r"|\b(?:remove|find|delete|drop|list|any|are there)\b[^.?\n]{0,20}\bduplicates?\b"
+    r"|\bwrite (?:me )?(?:a|the) (?:sequel|continuation)\b"
+    r"|\bwhat (?:should|could|can) (?:i|we|be) improved?\b"
+    r"|\b(?:which|what) (?:section|chapter|paragraph|part|line|sentence) is (?:the )?(?:longest|shortest)\b"
+    r"|\bdecode\w*\b[^.?\n]{0,20}\b(?:this|it|string|base64|to)\b|\bbase64 string\b"
+    r"|\b(?:find|fix|list|spot|show)\s+(?:me\s+)?(?:the\s+|all\s+|any\s+)*bugs\b\W*\Z"
+    r"|\b(?:remove|strip|delete)\s+(?:the\s+|all\s+)*comments\b"
+    r"|\b(?:rename|replace)\b[^.?\n]{1,80}\b(?:everywhere|throughout)\b"
+    r"|\brename\s+(?:the\s+)?(?:class|function|method|variable|module|field)\b[^.?\n]{1,60}\bto\b"
+    r"|\bline by line\b"
+    r"|\bcosa dice quest|\bdi cosa (?:parla|tratta)|\bde quoi (?:parle|traite)|\bde qué (?:trata|habla)"
+    r"|\bdo que (?:se )?(?:trata|fala)|\b(?:was steht (?:da |hier )?(?:drin|in dies)|worum geht es)"
+    r"|о ч[её]м (?:это|этот|текст|докумен)|(?:这|本|该)[^，。？]{0,6}[讲说]了什么|何が書かれて|무슨 내용",
+    re.IGNORECASE,
+)
+# Of a table's rows, these ask for all.
+_OF_ALL_ROWS = re.compile(
+    r"\b(?:totals?|sums?|averages?|means?|medians?|most|least|highest|lowest|largest|smallest|max(?:imum)?|min(?:imum)?"
+    r"|top \d+|how many|count|number of|duplicates?|sort(?:ed)?|rank(?:ed|ing)?|group(?:ed)? by|per \w+|distribution"
+    r"|correlat\w+|outliers?|percent(?:age)?s?"
+    r"|summe|insgesamt|durchschnitt\w*|mittelwert|wie ?viele|anzahl|höchste\w*|niedrigste\w*|meisten|größte\w*"
+    r"|somme|moyenne|médiane|combien|plus (?:grand|petit|élevé)\w*|nombre de"
+    r"|suma|promedio|media|cu[aá]nt[oa]s|mayor|menor|n[uú]mero de|soma|média|quant[oa]s|maior"
+    r"|somma|quanti|quante|maggiore|totaal|gemiddelde|hoeveel|сумм\w+|итог\w*|средн\w+|сколько|toplam|ortalama|kaç)\b"
+    r"|合計|平均|最大|最小|何件|いくつ|总(?:和|数|共|额|金额)|總|多少|最高|最低|几(?:个|行|条)|합계|평균|최대|최소|몇",
+    re.IGNORECASE,
+)
+_ROW = re.compile(r"[^,;\t|\n]*(?:[,;\t|][^,;\t|\n]*){2,}")
+_MOSTLY = 0.8  # of a text's lines
+_TABLE_LINES = 200  # that are looked at
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w'’.-]*|\b[A-Z]{2,}\d*\b|\b[A-Za-z]*\d[\w-]*\b")
 _QUOTED = re.compile(r"[\"“”„«»「」『』《》`]")
 _QUOTE = re.compile(r"(?<=\w )[\"“«《„][^\"”»》“\n]{1,200}[\"”»》“](?=[,:])")  # a title in a source clause
@@ -117,7 +153,21 @@ def needs_whole_context(query: str, context_tokens: int = 0, instructions: str =
     request = query if asks or not instructions.strip() else instructions
     if whole_context_probability(request) >= model().threshold or _OCCURRENCES.search(request[:_HEAD]):
         return True
+    if len(request) <= _LINE and _ALL_OF_IT.search(request):
+        return True
     return any(map(_orders_whole, _outer_lines(request)))
+
+
+def needs_all_rows(query: str, material: str) -> bool:
+    """Whether a request asks for a figure over all rows of what is a table: a sum, a count, the highest."""
+    return _is_table(material) and _OF_ALL_ROWS.search(query[:_HEAD]) is not None
+
+
+def _is_table(material: str) -> bool:
+    lines = [line for line in material[: _TABLE_LINES * _LINE].splitlines()[:_TABLE_LINES] if line.strip()]
+    widths = {line.count(",") + line.count(";") + line.count("\t") + line.count("|") for line in lines[:20]}
+    rows = sum(1 for line in lines if _ROW.fullmatch(line))
+    return len(lines) > 10 and len(widths) <= 3 and rows >= _MOSTLY * len(lines)
 
 
 def _outer_lines(request: str) -> list[str]:

@@ -7,7 +7,8 @@ from gateway.windowing import jsontext
 from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
 from gateway.windowing.counting import Tally, readable
 from gateway.windowing.instructions import PROTECTED_TOKENS, reference_spans
-from gateway.windowing.question import WHOLE_BYTES, split_question
+from gateway.windowing.lexicon import QUESTION_MARK
+from gateway.windowing.question import WHOLE_BYTES, QuestionSplit, split_question
 from gateway.windowing.turns import Item, Turn, items_of, turns_of
 from retrieval.types import Atom, Document, Query
 
@@ -21,6 +22,7 @@ _ASKED_CHARACTERS = 1_000  # of what it asked, which then stays with whatever is
 _RECENT_TEXTS = 4
 _RECENT_CHARACTERS = 2_000
 _NAME_CHARACTERS = 300
+_TERSE = 24  # characters of an answer that says nothing by itself
 _BREAK = "\n\n"
 
 
@@ -44,8 +46,8 @@ class Plan:
     """The regions that may be trimmed (in order of the request) with their documents; all else is protected.
 
     Messages in `pinned` are not removed, those in `led` because of what leads to them; `question` is the index of the
-    last user message; `instructions` is what the system messages say besides their reference material; `window_tokens`
-    is what is left of the window for text from the regions.
+    last user message, which evidently asks if `asked`; `instructions` is what the system messages say besides their
+    reference material; `window_tokens` is what is left of the window for text from the regions.
     """
 
     conversation: Conversation
@@ -56,6 +58,7 @@ class Plan:
     led: frozenset[int]
     question: int
     query: Query
+    asked: bool
     instructions: str
     window_tokens: int
 
@@ -71,7 +74,7 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
     spent = max(0, sum(tally.message(i) for i in recent) - RECENT_TOKENS)
     whole = recent | frozenset(_whole(messages, items, tally, question))
     led = frozenset(_led(messages, items))
-    asks, query = _question(messages, question)
+    asks, split = _question(messages, question)
     regions = tuple(
         region
         for message in messages
@@ -86,10 +89,28 @@ def plan(conversation: Conversation, tally: Tally, window_tokens: int) -> Plan |
         whole | led | frozenset(_pinned(messages, items, question)),
         led,
         question,
-        Query(query, tuple(_recent(messages, question))),
+        Query(split.query, tuple(_recent(messages, question))),
+        split.evident,
         _BREAK.join(filter(None, (conversation.instructions, *_instructions(messages, regions)))),
         window_tokens - spent,
     )
+
+
+def answered(plan: Plan) -> Text | None:
+    """Return what the last user message is an answer to, or an order about: what the assistant said just before it.
+
+    None in an agent's run, whose steps stand between.
+    """
+    messages = plan.conversation.messages
+    before = messages[plan.question - 1] if plan.question else None
+    if before is None or before.role != "assistant" or not before.texts or any(m.calls for m in messages):
+        return None
+    return before.texts[-1]
+
+
+def is_terse(plan: Plan) -> bool:
+    """Whether the last user message says nothing by itself: "Yes, please.", "go on"."""
+    return len(plan.query.text.strip()) <= _TERSE and not QUESTION_MARK.search(plan.query.text)
 
 
 def _whole(messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int) -> Iterator[int]:
@@ -148,7 +169,7 @@ def _led(messages: Sequence[Message], items: Sequence[Item]) -> Iterator[int]:
             yield from (m.index for m in own)
 
 
-def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region, ...], str]:
+def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region, ...], QuestionSplit]:
     """Return what may be trimmed in the last user message, and what it asks."""
     texts = messages[question].texts
     short = [t for t in texts if len(t.value) <= WHOLE_BYTES]
@@ -157,10 +178,10 @@ def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region,
         asked = split_question(_BREAK.join(t.value for t in short))
         long = [t for t in texts if len(t.value) > WHOLE_BYTES]
         asking = {t.key: split_question(t.value).asks for t in (long[0], long[-1])}
-        return tuple(r for t in long for r in _between(t, asking.get(t.key, ()))), asked.query
+        return tuple(r for t in long for r in _between(t, asking.get(t.key, ()))), asked
     joined = _BREAK.join(t.value for t in texts)
     split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
-    return tuple(_outside(texts, split.asks)), split.query
+    return tuple(_outside(texts, split.asks)), split
 
 
 def _outside(texts: Sequence[Text], asks: Sequence[tuple[int, int]]) -> Iterator[Region]:

@@ -7,6 +7,7 @@ read by labels ("Question:"), lines and paragraphs that ask in any language, and
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,14 +17,19 @@ from gateway.windowing.asking import (
     LIST_ITEM,
     SENTENCE,
     SHORT,
+    addresses,
+    are_settings,
+    asks_evidently,
     bare,
+    first_of_row,
     is_decisive,
+    is_form,
     is_personal,
     paragraphs,
     search_text,
     sentences,
 )
-from gateway.windowing.lexicon import asks_strongly
+from gateway.windowing.lexicon import ASK_LABEL, asks_strongly
 from gateway.windowing.material import (
     LONG_ASK,
     REFERENCE_TAG,
@@ -42,8 +48,10 @@ WHOLE_BYTES = 6_000  # a message up to this size (about 1,500 tokens) is a quest
 _LOOSE_ASK = 4_000  # characters of a question in text without recognisable blocks
 _PARAGRAPH = 1_500  # characters of a paragraph that may be one question
 _BRIEF = 160  # characters of a last paragraph that stays though the question stands at the beginning
+_AFTER = 2_000  # characters of what may follow a question at the end
 _MAX_ASIDES = 6  # questions in the middle; more of them are the document's own
 
+_WORDS = re.compile(r"[^\W\d_]{2}")
 _RULE = LinePattern(r"[ \t]*+(?=[-=*_#~])(?:-{3,}|={3,}|\*{3,}|_{3,}|#{3,}|~{3,})[ \t]*(?=\n)")
 _QUESTION_LABEL = re.compile(
     r"\W*(?:(?:my|the|user|final)\s+)?(?:questions?|query|q|task|frage|vraag|pregunta|pergunta|domanda|вопрос"
@@ -61,10 +69,14 @@ _ASK_HEADER = LinePattern(
 
 @dataclass(frozen=True, slots=True)
 class QuestionSplit:
-    """The asking spans (ascending, disjoint, in characters) of a message, and the text to search with."""
+    """The asking spans (ascending, disjoint, in characters) of a message, and the text to search with.
+
+    `evident`: the spans ask, or are what stands beside pasted material; else they may be the document's own words.
+    """
 
     asks: tuple[Span, ...]
     query: str
+    evident: bool = True
 
 
 def split_question(text: str, elsewhere: int = 0) -> QuestionSplit:
@@ -76,9 +88,19 @@ def split_question(text: str, elsewhere: int = 0) -> QuestionSplit:
     if _is_question_only(text, elsewhere):
         return QuestionSplit(((0, len(text)),) if text else (), bare(text))
     found = blocks(text)
-    asks = _join(text, _find_asks(text, merge(found)))
+    pasted = merge(found)
+    asks = _join(text, _find_asks(text, pasted))
     loose = all(b.form.startswith("<") and not REFERENCE_TAG.fullmatch(b.form) for b in found)
-    return QuestionSplit(asks, search_text(text, asks, loose=loose))
+    evident = asks_evidently(text, asks) or (not loose and _stands_beside(text, pasted))
+    return QuestionSplit(asks, search_text(text, asks, loose=loose), evident)
+
+
+def _stands_beside(text: str, pasted: tuple[Span, ...]) -> bool:
+    """Whether short words stand before or after the material, and nothing else: these ask, in whatever language."""
+    outside = [text[: pasted[0][0]].strip(), text[pasted[-1][1] :].strip()]
+    return any(0 < len(part) <= LONG_ASK and _WORDS.search(part) for part in outside) and (
+        2 * sum(map(len, outside)) < len(text)
+    )
 
 
 def _is_question_only(text: str, elsewhere: int) -> bool:
@@ -132,7 +154,17 @@ def _head(text: str, start: int, end: int) -> Span | None:
         stop = cut if cut > first else stop
         if cut < last or stop - start > _LOOSE_ASK:
             break
-    return (start, stop) if stop > start else None
+    return (start, stop) if stop > start else _opening(text, start, end)
+
+
+def _opening(text: str, start: int, end: int) -> Span | None:
+    """A first paragraph that is short and tells how to answer, by its keys ("Tone: formal") or its words."""
+    found = paragraphs(text, start, min(end, start + _LOOSE_ASK))
+    if len(found) < 2 or found[0][1] - found[0][0] > 2 * SHORT:
+        return None
+    lines = text[slice(*found[0])].splitlines()
+    told = are_settings(lines) or any(addresses(s) for line in lines for s in SENTENCE.split(line))
+    return (start, found[0][1]) if told else None
 
 
 def _list_end(text: str, start: int, end: int) -> int:
@@ -152,7 +184,7 @@ def _head_cut(text: str, start: int, end: int, first: bool) -> int:
         return end if asks or (first and end - start <= SHORT) else start
     at = start
     for line in lines:
-        if not asks_strongly(line) or len(line) > _PARAGRAPH or is_turn(line):
+        if len(line) > _PARAGRAPH or not _instructs(line):
             break
         at += len(line)
     if at == start and first and len(lines[0]) <= SHORT and len(lines) > 1 and lines[0].rstrip().endswith((":", "：")):
@@ -160,6 +192,13 @@ def _head_cut(text: str, start: int, end: int, first: bool) -> int:
     if at == start and not is_turn(lines[0]) and asks_strongly(lines[0][:SHORT]):
         return start + _sentence_end(text[start:end])
     return at
+
+
+def _instructs(line: str) -> bool:
+    """Whether a line at the beginning tells what to do: by one of its sentences, or by a label."""
+    if is_turn(line) and not ASK_LABEL.match(line.lstrip()):
+        return False
+    return any(asks_strongly(s) or addresses(s) for s in SENTENCE.split(line))
 
 
 def _sentence_end(paragraph: str) -> int:
@@ -172,15 +211,36 @@ def _tail(text: str, start: int, end: int, answered: bool) -> Span | None:
     marked = _labelled_tail(text, start, end) or _ruled_tail(text, start, end)
     if marked is not None:
         return marked
-    first = last = end
-    for before, until in reversed(paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)):
-        begin = _asking_end(text, before, until)
-        if first < end and (last - begin > _LOOSE_ASK or not _leads(text, begin, until, first)):
+    found = paragraphs(text, max(start, end - 2 * _LOOSE_ASK), end)
+    at, first = _last_that_asks(text, found)
+    if not found or (answered and _is_prose(text, first, end)):
+        return None
+    for before, until in reversed(found[:at]):
+        if first > found[at][0] or end - before > _LOOSE_ASK or not _leads(text, before, until, first):
             break
-        first, last = begin, last if first < end else until
+        begin = _asking_end(text, before, until)
+        first = begin
         if begin > before:
             break
-    return None if first == end or (answered and _is_prose(text, first, last)) else (first, last)
+    return first, found[-1][1]
+
+
+def _last_that_asks(text: str, found: Sequence[Span]) -> tuple[int, int]:
+    """The last of the paragraphs that asks, and where it begins to: a form, a signature, an example may follow it.
+
+    Where none near the end does, the last paragraph; it is also where pasted material follows.
+    """
+    at_the_end = found and not text[found[-1][1] :].strip()
+    for at in range(len(found) - 1, -1, -1) if at_the_end else ():
+        before, until = found[at]
+        begin = _asking_end(text, before, until)
+        if found[-1][1] - begin > _AFTER and at < len(found) - 1:
+            break
+        if is_decisive(text[begin:until]):
+            return at, begin
+        if begin > before or not is_form(text[before:until]):
+            break
+    return len(found) - 1, _asking_end(text, *found[-1]) if found else 0
 
 
 def _is_prose(text: str, start: int, end: int) -> bool:
@@ -192,15 +252,14 @@ def _is_prose(text: str, start: int, end: int) -> bool:
 
 def _asking_end(text: str, start: int, end: int) -> int:
     """Where the asking part of a paragraph at the end begins: all of a short one, or its last lines."""
-    lines = text[start:end].splitlines() if end - start <= 2 * SHORT else []
-    if lines and not any(begins_material(line) or is_turn(line) for line in lines[:-1]):
-        return start
-    return _tail_line(text, start, end)[0]
+    return start if end - start <= 2 * SHORT else _tail_line(text, start, end)[0]
 
 
 def _leads(text: str, start: int, end: int, following: int) -> bool:
     """Whether a paragraph before the asking text belongs to it: it asks, or a list that it introduces hangs on it."""
     line = text[max(start, line_start(text, end)) : end]
+    if end - start <= SHORT and are_settings(text[start:end].splitlines()):
+        return True
     if is_turn(line) or begins_material(text[start : line_end(text, start)]):
         return False
     hangs = LIST_ITEM.match(text, following) is not None
@@ -211,13 +270,14 @@ def _leads(text: str, start: int, end: int, following: int) -> bool:
 
 def _labelled_tail(text: str, start: int, end: int) -> Span | None:
     window = max(start, end - LONG_ASK)
-    labels = [m.start() for m in LABEL_LINE.find(text, window, end)]
+    labels = list(LABEL_LINE.find(text, window, end))
     if not labels:
         return None
-    alone = len(labels) == 1 and window > start and end - labels[0] <= (end - start) / 2
-    if alone and _QUESTION_LABEL.match(text, labels[0]):
-        return labels[0], end
-    return (labels[-1], end) if end - labels[-1] <= _LOOSE_ASK else None
+    first = first_of_row(text, labels).start()
+    alone = len(labels) == 1 and window > start and end - first <= (end - start) / 2
+    if alone and _QUESTION_LABEL.match(text, first):
+        return first, end
+    return (first, end) if end - first <= _LOOSE_ASK else None
 
 
 def _ruled_tail(text: str, start: int, end: int) -> Span | None:

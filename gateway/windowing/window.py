@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from gateway.windowing.asking import asks_by_itself
+from gateway.windowing.asking import asking_end, asks_by_itself, orders_more
 from gateway.windowing.conversation import Conversation
 from gateway.windowing.counting import Tally, count_texts
 from gateway.windowing.drawing import strip_of
-from gateway.windowing.intent import needs_whole_context
+from gateway.windowing.intent import needs_all_rows, needs_whole_context
 from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.measuring import AsItIsError, Clock, Measured, measure
-from gateway.windowing.protect import Plan, plan
+from gateway.windowing.protect import LATEST_CHARACTERS, Plan, answered, is_terse, plan
 from gateway.windowing.rewrite import Rewritten, rewrite
 from gateway.windowing.sizing import sized
 from gateway.windowing.strip import packed
@@ -66,11 +66,27 @@ def _plan(measured: Measured, policy: WindowPolicy, clock: Clock) -> Plan:
     if measured.conversation.linked and not asks_by_itself(planned.query.text):
         raise AsItIsError(Reason.NOT_TEXT, "what is asked may be held by the upstream")
     total = measured.tally.total
-    if needs_whole_context(planned.query.text, total, planned.instructions):
+    if _needs_all(planned, total):
         raise AsItIsError(Reason.WHOLE_DOCUMENT)
+    if not planned.asked:
+        raise AsItIsError(Reason.WHOLE_DOCUMENT, "nothing says what to look for")
     if not planned.documents or _trimmable(planned, measured.tally) - planned.window_tokens < _MIN_SAVING * total:
         raise AsItIsError(Reason.NOTHING_TO_TRIM)
     return planned
+
+
+def _needs_all(planned: Plan, total: int) -> bool:
+    """Whether what is asked, or what a terse answer agrees to, needs the whole context."""
+    query = planned.query.text
+    if needs_whole_context(query, total, planned.instructions):
+        return True
+    if any(needs_all_rows(query, region.value) for region in planned.regions if region.tree is None):
+        return True
+    before = answered(planned)
+    if before is None or not (is_terse(planned) or orders_more(query)):
+        return False
+    offered = asking_end(before.value)
+    return len(before.value) > LATEST_CHARACTERS or (bool(offered) and needs_whole_context(offered, total))
 
 
 def _forwarded(measured: Measured, new: Rewritten, planned: Plan, clock: Clock) -> WindowOutcome:

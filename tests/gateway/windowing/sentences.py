@@ -247,3 +247,18 @@ LOOKUP = {
         "Waar staat het magazijn?",
     ],
 }
+
+# What stands after a question (`{q}`) at the end of a message, and is no document.
+_JSON_FORM = '```json\n{"place": "...", "floor": 0}\n```'
+AFTER = {
+    "a JSON example": "{q} Answer as JSON:\n" + _JSON_FORM,
+    "a JSON example, paragraphs": "{q}\n\nAnswer as JSON:\n\n" + _JSON_FORM,
+    "an example under a Chinese label": "{q}\n\n输出格式：\n" + _JSON_FORM,
+    "an element": "{q}\n\n<output_format>\nOne word\n</output_format>",
+    "a cue": "User: {q}\nAssistant:",
+    "a note": "{q}\nNote: answer in Portuguese.\nThanks!",
+    "a stub": "{q} Complete this function so that it returns that:\ndef found():\n    pass",
+    "a table": "{q}\n\n| place | floor |\n|---|---|\n|  |  |",
+    "a signature": "{q}\n\nBest regards,\n\nMaria Sanz\n[Legal Department]",
+    "a log line": "{q} I need it because of this:\n2024-05-01 10:00:00 ERROR door locked\nPlease hurry.",
+}

@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from gateway.windowing.asking import LABEL_LINE, asks_by_itself, bare, is_decisive, is_personal, search_text
+from gateway.windowing.asking import (
+    LABEL_LINE,
+    asking_end,
+    asks_by_itself,
+    bare,
+    is_decisive,
+    is_personal,
+    orders_more,
+    search_text,
+)
 from gateway.windowing.lexicon import ASK_LABEL, BOILERPLATE
 from tests.gateway.windowing import sentences
 
@@ -113,3 +122,19 @@ def test_no_label_is_passed_over_for_its_first_letters(pattern: re.Pattern[str],
 )
 def test_the_rest_of_a_sentence_asks_nothing_by_itself(text: str, asks: bool) -> None:
     assert asks_by_itself(text) is asks
+
+
+def test_what_an_answer_offers_are_its_last_questions() -> None:
+    text = "It is in office 4417. Is that all?\n\nHere it is. Shall I translate the whole document? Just say so."
+    assert asking_end(text) == "Shall I translate the whole document? Just say so."
+    assert asking_end("It is in office 4417.") == ""
+
+
+@pytest.mark.parametrize("order", ["Make it twice as long.", "Now in French.", "continue", "Noch kürzer bitte", "继续"])
+def test_short_orders_about_what_was_said_last(order: str) -> None:
+    assert orders_more(order)
+
+
+@pytest.mark.parametrize("other", ["python closing db connection", "Is it red now?", "The ferry of the Tanaka family"])
+def test_key_words_and_questions_are_no_such_orders(other: str) -> None:
+    assert not orders_more(other)

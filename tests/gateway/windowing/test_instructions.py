@@ -137,3 +137,24 @@ def test_spans_are_ascending_disjoint_and_within(pieces: list[str]) -> None:
 def test_repeated_boundaries_take_linear_work(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     assert all(0 <= start < end <= len(text) for start, end in reference_spans(text))
+
+
+_ORDERS = (
+    "Important: never reveal salaries, always answer in Portuguese.",
+    "# Your rules\n\n- never reveal salaries\n- always answer in Portuguese",
+)
+
+
+@pytest.mark.parametrize("orders", _ORDERS)
+def test_orders_between_the_material_stay(orders: str) -> None:
+    text = f"Use the following handbook:\n\n{_prose(12_000)}\n\n{orders}\n\n{_prose(12_000, 9)}"
+    at = text.index("never reveal"), text.index("Portuguese") + len("Portuguese")
+    spans = reference_spans(text)
+    assert all(end <= at[0] or start >= at[1] for start, end in spans)
+    assert sum(end - start for start, end in spans) > 0.9 * len(text)
+
+
+def test_a_handbook_of_orders_is_material_as_a_whole() -> None:
+    rule = "The machine must not run alone. Never open the cover, and always wear gloves."
+    text = "Use the following handbook:\n\n" + "\n\n".join([_prose(2000, n) + f"\n\n{rule}" for n in range(14)])
+    assert len(reference_spans(text)) == 1

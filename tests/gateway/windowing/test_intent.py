@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.windowing.intent import features, model, needs_whole_context, whole_context_probability
+from gateway.windowing.intent import features, model, needs_all_rows, needs_whole_context, whole_context_probability
 from tests.gateway.windowing import sentences
 
 WHOLE = {
@@ -234,3 +234,50 @@ def test_an_order_next_to_lines_of_the_document_counts() -> None:
 )
 def test_counting_what_is_named_needs_all_of_the_text(request_text: str, whole: bool) -> None:
     assert needs_whole_context(request_text) is whole
+
+
+_ALL_OF_IT = [
+    "Explain this to a five year old.", "Is there anything contradictory in here?", "Please remove duplicates.",
+    "Do any two statements contradict each other?", "Write a sequel.", "What should I improve?", "Find the bugs.",
+    "Which section is the longest?", "What does this decode to?", "Remove the comments.", "Explain line by line.",
+    "Rename class HelpFormatter to Helper.", "Replace Okonkwo by Lee everywhere.", "Cosa dice questo documento?",
+]  # fmt: skip
+_PART_OF_IT = [
+    "Explain this error.", "Where does he contradict himself about the price?", "What improved after the change?",
+    "Which section covers refunds?", "What is the base64 of the logo used for?", "Who found the bug in parse_date?",
+    "Why was the class HelpFormatter renamed?",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", _ALL_OF_IT)
+def test_orders_that_name_nothing_in_it_need_all_of_it(request_: str) -> None:
+    assert needs_whole_context(request_)
+
+
+@pytest.mark.parametrize("request_", _PART_OF_IT)
+def test_questions_with_the_same_words_are_look_ups(request_: str) -> None:
+    assert not needs_whole_context(request_)
+
+
+_TABLE = "id,name,city,amount\n" + "\n".join(f"{n},Customer{n},Town{n % 37},{n * 13 % 997}.50" for n in range(500))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the total amount?",
+        "How many rows are there?",
+        "What is the median?",
+        "Which city has the most customers?",
+        "Top 5 customers by amount?",
+        "Wie hoch ist die Summe?",
+        "合計はいくら？",
+    ],
+)
+def test_figures_over_a_table_need_all_its_rows(question: str) -> None:
+    assert needs_all_rows(question, _TABLE)
+    assert not needs_all_rows(question, "The total amount was paid. It was the most they could do. " * 200)
+
+
+def test_one_row_of_a_table_is_a_look_up() -> None:
+    assert not needs_all_rows("Where does Customer77 live?", _TABLE)

@@ -75,7 +75,7 @@ def test_parts_of_the_question_are_told_apart() -> None:
 def test_reference_material_in_a_system_message_is_trimmable_between_its_ends() -> None:
     text = f"Answer from the following material only.\n\n# Manual\n\n{REFERENCE[:20_000]}"
     found = planned({"role": "system", "content": text}, QUESTION)
-    assert [r.text.message for r in found.regions] == [0]
+    assert {r.text.message for r in found.regions} == {0}
     assert found.regions[0].start >= len("Answer from the following material only.")
     assert 0 in found.pinned
     assert found.instructions.startswith("Answer from the following material only.")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.windowing.material import LONG_ASK
 from gateway.windowing.question import WHOLE_BYTES, split_question
+from tests.gateway.windowing import sentences
 
 _TOPICS = [text for _, text in sorted(topics.topics.items()) if len(text) > 1500]
 
@@ -127,6 +128,64 @@ def test_question_stays_whole_and_little_else(shape: str, paste: str) -> None:
         assert _covered(text, question, split.asks), name
         assert _kept(split.asks) < 0.25 * len(text), name
         assert question.rsplit(":", 1)[-1].strip() in split.query, name
+
+
+@pytest.mark.parametrize("after", sentences.AFTER.values(), ids=sentences.AFTER)
+@pytest.mark.parametrize("paste", ["prose", "titles", "elements", "log", "csv", "code", "one fence", "email"])
+def test_what_follows_a_question_hides_it_from_nobody(paste: str, after: str) -> None:
+    for question in ("Where is the spare key kept?", "Wo wird der Ersatzschlüssel aufbewahrt?"):
+        ending = after.replace("{q}", question)
+        text = f"{_PASTES[paste]}\n\n{ending}"
+        split = split_question(text)
+        assert _covered(text, ending, split.asks)
+        assert question in split.query
+        assert split.evident
+        assert _kept(split.asks) < 0.25 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("head", "question"),
+    [
+        ("You are a clerk of the city of Lyon.\nTone: formal\nLanguage: Portuguese", None),
+        ("Format: JSON\nLanguage: Portuguese", None),
+        ("Use the following text to answer. If you don't know, say so.\nQuestion: {q}\nContext:", None),
+        ("### Task:\nRespond to the user query from the context, and cite.\n\n### Output:\nBe exact.", "{q}"),
+        ("Task: Answer from the text. Be exact.", "<user_query>\n{q}\n</user_query>"),
+    ],
+)
+def test_how_to_answer_stays_at_the_beginning_and_is_not_what_is_asked(head: str, question: str | None) -> None:
+    asked = "Who paid for the lighthouse?"
+    text = f"{head}\n\n<context>\n{_prose(24_000)}\n</context>\n\n{question or '{q}'}".replace("{q}", asked)
+    split = split_question(text)
+    assert split.asks[0][0] == 0
+    assert _covered(text, head.replace("{q}", asked).removesuffix("\nContext:"), split.asks)
+    assert asked in split.query
+    assert len(split.query) < 3 * len(asked)
+
+
+@pytest.mark.parametrize("label", ["{n}. ", "- ", "({n}) ", "Q{n}: ", "Question {n}: "])
+def test_of_a_list_of_questions_all_are_searched_for(label: str) -> None:
+    questions = ["Where is the key?", "Which ferry leaves first?", "How deep is the well?"]
+    listed = "\n".join(f"{label.format(n=n)}{question}" for n, question in enumerate(questions, start=1))
+    for text in (f"{_prose(24_000)}\n\n{listed}", f"{listed}\n\n{_prose(24_000)}"):
+        split = split_question(text)
+        assert _covered(text, listed, split.asks)
+        assert [question for question in questions if question not in split.query] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["prose", "titles", "log", "json", "json lines", "csv", "code", "email", "one paragraph"]
+)
+def test_material_alone_asks_nothing(name: str) -> None:
+    assert not split_question(_PASTES[name]).evident
+    assert split_question(f"{_PASTES[name]}\n\nWho wrote it?").evident
+    assert split_question(f"Who wrote it?\n\n{_PASTES[name]}").evident
+
+
+def test_settings_right_before_the_question_stay_with_it() -> None:
+    ending = "Tone: formal\nLanguage: Portuguese\nLength: one sentence\n\nWhere is the spare key kept?"
+    text = f"{_prose(24_000)}\n\n{ending}"
+    assert _covered(text, ending, split_question(text).asks)
 
 
 def test_question_in_the_middle_stays() -> None:

@@ -254,4 +254,5 @@ def test_a_summary_is_left_whole() -> None:
     assert windowed(f"Summarise this:\n\n{REFERENCE[:40_000]}").reason is Reason.WHOLE_DOCUMENT
     instructed = windowed(REFERENCE[:60_000], instructions="Summarise in five sentences what the user sends.")
     assert instructed.reason is Reason.WHOLE_DOCUMENT
-    assert windowed(REFERENCE[:60_000]).reason is Reason.RELEVANCE
+    assert windowed(REFERENCE[:60_000]).reason is Reason.WHOLE_DOCUMENT  # nobody asks anything
+    assert windowed(f"{REFERENCE[:60_000]}\n\n{QUESTION}").reason is Reason.RELEVANCE

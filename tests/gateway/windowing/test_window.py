@@ -174,6 +174,35 @@ def test_left_whole(messages: list[dict[str, Any]], reason: Reason | None) -> No
         assert (outcome.reason, outcome.body) == (reason, None)
 
 
+ABOUT = {"role": "user", "content": f"{REFERENCE[:40_000]}\n\n{QUESTION}"}
+
+
+@pytest.mark.parametrize("system", [None, "Fill in the schema from the user's document.", "You are a code reviewer."])
+def test_material_alone_is_left_whole(system: str | None) -> None:
+    first = [{"role": "system", "content": system}] if system else []
+    outcome = run(request(*first, {"role": "user", "content": REFERENCE[:40_000]}))
+    assert (outcome.reason, outcome.body) == (Reason.WHOLE_DOCUMENT, None)
+
+
+@pytest.mark.parametrize("answer", ["yes", "Yes, please.", "ok do that", "好的"])
+def test_what_a_yes_agrees_to_decides(answer: str) -> None:
+    def reason(offer: str) -> Reason:
+        said = {"role": "assistant", "content": f"It depends on __exit__.\n\n{offer}"}
+        return run(request(ABOUT, said, {"role": "user", "content": answer})).reason
+
+    assert reason("Shall I translate the whole document into French now?") is Reason.WHOLE_DOCUMENT
+    assert reason("Shall I look up what __exit__ returns?") is Reason.RELEVANCE
+
+
+@pytest.mark.parametrize("order", ["Make it twice as long.", "continue", "Now in French."])
+def test_an_order_about_a_long_answer_leaves_it_whole(order: str) -> None:
+    report = {"role": "assistant", "content": REFERENCE[:40_000]}
+    outcome = run(request({"role": "user", "content": "Write a report."}, report, {"role": "user", "content": order}))
+    assert (outcome.reason, outcome.body) == (Reason.WHOLE_DOCUMENT, None)
+    look_up = {"role": "user", "content": QUESTION}
+    assert run(request({"role": "user", "content": "Write a report."}, report, look_up)).reason is Reason.RELEVANCE
+
+
 @pytest.mark.parametrize(
     "body",
     [
