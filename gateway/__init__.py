@@ -26,7 +26,8 @@ The map. A request goes from route to pipeline to wire:
     api/admin.py      the operators' API: teams and keys; api/operators.py: who gets in; api/apart.py: elsewhere
                       api/usage.py api/requests.py api/budgets.py api/forecast.py: what the store says
                       api/upstreams.py api/session.py api/reloading.py: what this process says; console/: for browsers
-    server.py         uvicorn
+    server.py         uvicorn, and the supervisor of several workers
+                      metrics_folder.py shared_counts.py: where these count
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     diagnosis/        `doctor` and `check`: what is wrong, and is an upstream the same through the gateway?
     config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines;

@@ -27,7 +27,7 @@ from gateway.api import (
     upstreams,
     usage,
 )
-from gateway.config import CONFIG_VARIABLE, DRAIN_VARIABLE, AdminSettings, Settings, load
+from gateway.config import DRAIN_VARIABLE, AdminSettings, Settings, load
 from gateway.console import pages
 from gateway.exchange import Message, Receive, Scope, Send
 from gateway.lifecycle import Lifecycle
@@ -52,7 +52,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, config: Path | None, drain_s: float = 0.0) -> None:
         self._config = config
-        self._metrics = Metrics()
+        self._metrics = Metrics(_metrics_shared)
         logs.standard_output().count_lost(self._metrics.log_lines_lost)
         self._traffic = Traffic()
         self._pool = _pool(settings)
@@ -240,6 +240,10 @@ def _in_one_line(send: Send) -> Send:
     return sent
 
 
+def _metrics_shared(there: bool) -> None:
+    logs.event("metrics", status="back" if there else "away")
+
+
 async def _opened(upstream: Upstream) -> None:
     try:
         await upstream.__aenter__()
@@ -256,15 +260,7 @@ def _pool(settings: Settings) -> WindowPool:
     return WindowPool(wanted.processes, wanted.queue, wanted.embedding_model, wanted.embedding_ms)
 
 
-def create_app(settings: Settings | None = None, config: Path | None = None) -> Gateway:
-    """Return the application; without settings these come from the file that CONTEXT_GATEWAY_CONFIG names.
-
-    Raises:
-        ConfigError: the configuration can't be used.
-    """
+def create_app(settings: Settings, config: Path | None = None) -> Gateway:
+    """Return the application; `config` is the file that the settings are of, to be read again."""
     logs.configure()
-    if settings is None:
-        path = os.environ.get(CONFIG_VARIABLE)
-        config = Path(path) if path else None
-        settings = load(config)
     return Gateway(settings, config, float(os.environ.get(DRAIN_VARIABLE, "0")))

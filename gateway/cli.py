@@ -57,8 +57,8 @@ def serve(
         fail(f"the store can't be used: {error} (store.path in the configuration names another place)")
     try:
         server.run(config, host, port, workers, drain_seconds)
-    except OSError as error:
-        fail(f"can't listen on {host}:{port}: {error.strerror}")
+    except (server.CannotStartError, ConfigError) as error:
+        fail(str(error))
 
 
 @config.command("check")

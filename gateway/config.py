@@ -21,9 +21,8 @@ from gateway.policies import MODES, Section, TeamSettings, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
 # Workers are processes of their own; these variables tell them what the command line said.
-CONFIG_VARIABLE = "CONTEXT_GATEWAY_CONFIG"
 DRAIN_VARIABLE = "CONTEXT_GATEWAY_DRAIN_S"
-SUPERVISED_VARIABLE = "CONTEXT_GATEWAY_SUPERVISED"
+SUPERVISOR_VARIABLE = "CONTEXT_GATEWAY_SUPERVISOR"  # its process' number
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
@@ -323,15 +322,21 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
     Raises:
         ConfigError: naming every mistake: file, line, field, what is expected.
     """
-    if path is None:
-        return from_environment()
+    return from_environment() if path is None else parse(read(path), str(path), environ)
+
+
+def read(path: Path) -> str:
+    """Return the file's text.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: expected UTF-8 text") from None
-    return parse(text, str(path), environ)
 
 
 def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Settings:

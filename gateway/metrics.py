@@ -1,21 +1,23 @@
 """Every metric's name, unit, labels and buckets; OpenTelemetry GenAI terms where they have one.
 
-Right under several workers: with PROMETHEUS_MULTIPROC_DIR set before the start, each worker's values are added up.
+Right under several workers: with PROMETHEUS_MULTIPROC_DIR set before the start, each worker's values are added up
+(shared_counts.py).
 The only prometheus-client user.
 """
 
 import os
 from bisect import bisect_left
 from collections import Counter as TallyOf
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from gateway.config import METRICS_DIR_VARIABLE
 from gateway.record import RequestRecord
+from gateway.shared_counts import SharedCounts
 from gateway.store.entries import Entry
 from gateway.tallies import Labels, Tally, tallied
 from gateway.windowing.frames import Lookups
@@ -33,7 +35,11 @@ _REQUEST = (*_WHO, "status")
 class Metrics:
     """The metrics of one worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Callable[[bool], None] = lambda _: None) -> None:
+        """`shared` is told when other workers can't read what is counted here, and when they can again."""
+        self._folder = _folder()
+        self._shared = SharedCounts(self._folder, shared) if self._folder else None
+        values.ValueClass = self._shared or values.MutexValue
         # Long, since it is a list: one statement a metric, with its name, text and labels.
         self._registry = registry = CollectorRegistry()
 
@@ -102,6 +108,8 @@ class Metrics:
         """Count finished requests."""
         for labels, tally in tallied(records).items():
             self._count(labels, tally)
+        if self._shared:
+            self._shared.mend()
 
     def _count(self, labels: Labels, tally: Tally) -> None:
         who = labels.who
@@ -177,14 +185,22 @@ class Metrics:
         self._texts.labels("miss").set(lookups.text_misses)
 
     def exposition(self) -> bytes:
-        """Return the metrics of all workers in Prometheus' text format."""
-        shared = os.environ.get(METRICS_DIR_VARIABLE)
-        if shared is None:
+        """Return the metrics of all workers in Prometheus' text format; this one's alone where there are no files."""
+        if self._shared is None or self._folder is None:
             return generate_latest(self._registry)
-        _forget_dead_workers(Path(shared))
-        everybody = CollectorRegistry()
-        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
-        return generate_latest(everybody)
+        self._shared.mend(at_once=True)
+        try:
+            _forget_dead_workers(self._folder)
+            everybody = CollectorRegistry()
+            MultiProcessCollector(everybody, str(self._folder))  # type: ignore[no-untyped-call]
+            return generate_latest(everybody)
+        except (OSError, ValueError):
+            return generate_latest(self._registry)
+
+
+def _folder() -> Path | None:
+    named = os.environ.get(METRICS_DIR_VARIABLE)
+    return Path(named) if named else None
 
 
 def _observe(histogram: Histogram, values: Sequence[float]) -> None:

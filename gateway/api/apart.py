@@ -24,22 +24,23 @@ class _Config:
     loaded_app: App
 
 
-def bound(listen: str) -> socket.socket:
-    """Return a socket that listens there, beside those of other workers; raise OSError where that can't be."""
+def bound(listen: str, *, shared: bool = True) -> socket.socket:
+    """Return a socket that listens there, if shared beside other workers'; raise OSError where that can't be."""
     try:
-        return _bound(listen)
+        return _bound(listen, shared)
     except OSError as error:
         raise OSError(error.errno, f"admin.listen: {listen}: {error.strerror}") from None
 
 
-def _bound(listen: str) -> socket.socket:
+def _bound(listen: str, shared: bool) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
     made = socket.socket(family, kind, protocol)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(address)
     except OSError:
         made.close()

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from gateway.api.admin import router
 from gateway.api.operators import Access
-from gateway.config import SUPERVISED_VARIABLE
+from gateway.config import SUPERVISOR_VARIABLE
 from gateway.errors import InvalidRequestError
 from gateway.yaml_source import ConfigError
 
@@ -30,8 +30,9 @@ def routes(reload: Callable[[], Awaitable[None]], access: Access) -> APIRouter:
             await reload()
         except ConfigError as error:
             raise InvalidRequestError(str(error)) from None
-        if os.environ.get(SUPERVISED_VARIABLE):
-            os.kill(os.getppid(), signal.SIGHUP)  # which has the other workers do the same
+        parent = os.getppid()
+        if os.environ.get(SUPERVISOR_VARIABLE) == str(parent):  # another where the supervisor has died
+            os.kill(parent, signal.SIGHUP)  # which has the other workers do the same
         return Reloaded()
 
     return found

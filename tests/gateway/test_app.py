@@ -10,7 +10,7 @@ import certifi
 import pytest
 
 from gateway.app import Gateway, _opened, create_app
-from gateway.config import CONFIG_VARIABLE, Settings, load
+from gateway.config import Settings, load
 from gateway.upstreams.upstream import Upstream as Known
 from gateway.windowing.pool import WindowPool
 from gateway.windowing.types import Reason, WindowOutcome, WindowPolicy
@@ -81,43 +81,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - the pool tells nobody of these changes
             await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize(
-    "text, mistake",
-    [
-        (None, "No such file"),
-        (
-            "upstreams: {main: {base_url: 'http://127.0.0.1/v1'}}\nwindowing: {trigger: 1}",
-            ":2: windowing.trigger: unkn",
-        ),
-        ("models: {gpt-x: {upstream: nowhere}}", ":1: models.gpt-x.upstream"),
-    ],
-)
-def test_a_configuration_that_cannot_be_used_stops_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, mistake: str
-) -> None:
-    file = tmp_path / "gateway.yaml"
-    if text is not None:
-        file.write_text(text)
-    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
-    with pytest.raises(ConfigError) as raised:
-        create_app()
-    assert str(file) in str(raised.value)
-    assert mistake in str(raised.value)
-
-
-async def test_the_settings_are_those_of_the_file_that_the_environment_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
-) -> None:
-    file = tmp_path / "gateway.yaml"
-    file.write_text(f"upstreams: {{main: {{base_url: '{upstream.url}'}}}}\nwindowing: {{mode: off}}\n")
-    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
-    app = create_app()
-    async with started(app):
-        reply = await Call("POST", CHAT, chat_body(), JSON).to(app)
-    assert (reply.status, reply.header(b"x-gateway-windowing")) == (200, "off")
-    assert upstream.last.body == chat_body()
 
 
 async def test_a_reload_that_fails_half_way_leaves_nothing_open(

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from benchmarks.processes import free_port
 from gateway.cli import main
 
 RUNNER = CliRunner()
@@ -53,6 +55,15 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
         done = RUNNER.invoke(main, ["serve", "--port", str(port)])
     assert done.exit_code == 2
     assert f"can't listen on 127.0.0.1:{port}" in done.output
+
+
+def test_a_missing_place_for_temporary_files_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    done = RUNNER.invoke(main, ["serve", "--port", str(free_port()), "--workers", "2"])
+    assert done.exit_code == 2
+    assert done.stderr == "can't make a temporary folder for the workers' metrics: No such file or directory\n"
 
 
 def test_a_model_that_cannot_be_loaded_is_said_in_one_line(tmp_path: Path) -> None:

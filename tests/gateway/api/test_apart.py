@@ -41,3 +41,12 @@ def test_an_address_that_cannot_be_had_is_said() -> None:
         with pytest.raises(OSError) as raised:
             apart.bound(f"127.0.0.1:{taken.getsockname()[1]}")
     assert raised.value.errno == errno.EADDRINUSE
+
+
+async def test_an_address_that_others_share_cannot_be_had_alone() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    apart.bound(address, shared=False).close()
+    async with apart.serving(app(), address):
+        with pytest.raises(OSError) as raised:
+            apart.bound(address, shared=False)
+    assert raised.value.errno == errno.EADDRINUSE

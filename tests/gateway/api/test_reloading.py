@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from gateway.api import reloading
-from gateway.config import SUPERVISED_VARIABLE
+from gateway.config import SUPERVISOR_VARIABLE
 from gateway.yaml_source import ConfigError
 from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import Call
@@ -46,7 +46,10 @@ async def test_the_other_workers_are_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
     await Office().ask(BEARER)
     assert told == []
-    monkeypatch.setenv(SUPERVISED_VARIABLE, "1")
+    monkeypatch.setenv(SUPERVISOR_VARIABLE, str(os.getpid()))
+    await Office().ask(BEARER)
+    assert told == []  # the supervisor has died, and what is our parent now is none
+    monkeypatch.setenv(SUPERVISOR_VARIABLE, str(os.getppid()))
     await Office("a mistake").ask(BEARER)
     assert told == []  # they would only find the same mistake
     await Office().ask(BEARER)
