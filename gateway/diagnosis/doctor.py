@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from gateway import stores
-from gateway.config import Settings, UpstreamSettings
+from gateway.config import Settings
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.diagnosis.finding import Finding, Level
 from gateway.errors import GatewayError

@@ -1,21 +1,18 @@
 """Teams and keys while the gateway runs: kept up with the store, and changed there."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, InvalidRequestError
-from gateway.policies import KeyPolicy, TeamPolicy, TeamSettings
+from gateway.policies import TEAM_NAME, KeyPolicy, TeamPolicy, TeamSettings
 from gateway.store.contract import Kind, Store, StoreUnavailableError
 from gateway.teams.keys import Keyring, new_key
 from gateway.teams.known import Key, Known, Source, StoredKey, Team
 
 POLL_S = 0.4
-# A name of dots alone would lead elsewhere in a URL.
-_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 Report = Callable[[str, str], None]
 
@@ -120,7 +117,7 @@ class Roster:
         """Make a team; keys that a former team of that name left behind are its own."""
         async with self._changing:
             await self.refresh()
-            if not _NAME.fullmatch(name):
+            if not TEAM_NAME.fullmatch(name):
                 raise InvalidRequestError(
                     "expected a name of 1 to 64 letters, digits, dots, dashes, underscores", "name"
                 )
