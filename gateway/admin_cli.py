@@ -60,14 +60,11 @@ def change_team(
     as_json: JsonOption = False,
 ) -> None:
     """Change what holds for a team: the fields named, or all of it with --policy; `budget=null` takes a field back."""
-
-    async def change(roster: Roster) -> Team:
-        before = await roster.show_team(team)
-        return await roster.change_team(team, policy_of(policy, fields or (), before.policy))
-
     if not fields and policy is None:
         fail("nothing to change; name a field, as in budget.usd=5, or a file with --policy")
-    changed = _on_roster(config, change)
+    changed = _on_roster(
+        config, lambda roster: roster.edit_team(team, lambda before: policy_of(policy, fields or (), before))
+    )
     _tell(f"team {team} is changed", changed.shown(), as_json)
 
 

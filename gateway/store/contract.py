@@ -109,6 +109,14 @@ class Kind(StrEnum):
     KEY = "key"
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A document to write; None removes it."""
+
+    kind: Kind
+    name: str
+    document: bytes | None
+
+
 class Store(Protocol):
     """The state that workers and replicas share. Every method may raise StoreUnavailableError."""
 
@@ -175,5 +183,5 @@ class Store(Protocol):
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind, by name."""
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document; None removes it. Durable when it returns."""
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Make all changes, if the documents' version is still this one; return whether. Durable when it returns."""

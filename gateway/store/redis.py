@@ -15,6 +15,7 @@ from contextlib import suppress
 from gateway.store import redis_receipts
 from gateway.store.breaker import Breaker
 from gateway.store.contract import (
+    Change,
     Granted,
     Kind,
     Refused,
@@ -31,7 +32,7 @@ from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
 from gateway.store.redis_line import Line, pool_of
 from gateway.store.redis_records import lapsed_of, reserved, reserving, settled, settling
-from gateway.store.redis_scripts import Command, scripts
+from gateway.store.redis_scripts import Command, Value, scripts
 
 _REPORT_S = 10.0  # for each page of a report, and in pruning
 _TOGETHER = 64  # teams asked about in one round trip
@@ -184,13 +185,17 @@ class RedisStore:
         pages = walk(self._line, [self._keys.documents(kind)])
         return {name.decode(): document async for rows in pages for _, name, document in rows}
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document, or remove it."""
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Change documents, unless others did since that version."""
+        kinds = tuple(Kind)
+        keys = (self._keys.version, *map(self._keys.documents, kinds))
         # Not counted up: should Redis lose its data, a count could come to what it was before.
-        version = secrets.randbits(52)
-        content = () if document is None else (document,)
-        keys = (self._keys.documents(kind), self._keys.version)
-        await self._line.ask([scripts().put.call(keys, name, version, *content)])
+        args: list[Value] = [secrets.randbits(52), version]
+        for made in changes:
+            place = kinds.index(made.kind) + 2
+            args += (-place, made.name, b"") if made.document is None else (place, made.name, made.document)
+        (done,) = await self._line.ask([scripts().change.call(keys, *args)])
+        return bool(done)
 
     @property
     def _line(self) -> Line:

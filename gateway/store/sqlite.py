@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway.store import sqlite_ledger, sqlite_receipts
+from gateway.store import sqlite_documents, sqlite_ledger, sqlite_receipts
 from gateway.store.contract import (
+    Change,
     Granted,
     Kind,
     Refused,
@@ -175,15 +176,15 @@ class SqliteStore:
 
     async def version(self) -> int:
         """Return the documents' version."""
-        return await self._opened.reader.get(_version)
+        return await self._opened.reader.get(sqlite_documents.version)
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind."""
-        return await self._opened.reader.get(partial(_documents, kind=kind))
+        return await self._opened.reader.get(partial(sqlite_documents.documents, kind=kind))
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document, or remove it."""
-        await self._opened.writer.do(lambda batch: batch.put(kind, name, document), lasting=True)
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Change documents, unless others did since that version."""
+        return await self._opened.writer.do(lambda batch: batch.change(changes, version), lasting=True)
 
     async def _forget(self, counters: Sequence[Key], before: float) -> None:
         await self._opened.writer.do(lambda batch: batch.forget_counters(counters, before))
@@ -203,12 +204,3 @@ def _standings(db: sqlite3.Connection, team: str, counters: Sequence[str]) -> tu
 
 def _ended(db: sqlite3.Connection, before: float) -> list[Key]:
     return db.execute("SELECT team, counter FROM counters WHERE until < ? AND reserved = 0", (before,)).fetchall()
-
-
-def _version(db: sqlite3.Connection) -> int:
-    number: int = db.execute("SELECT number FROM version").fetchone()[0]
-    return number
-
-
-def _documents(db: sqlite3.Connection, kind: Kind) -> Mapping[str, bytes]:
-    return dict(db.execute("SELECT name, document FROM documents WHERE kind = ?", (kind,)))

@@ -9,6 +9,7 @@ from gateway.store.contract import Kind, StoreUnavailableError
 from gateway.store.redis import RedisStore
 from gateway.store.sqlite import SqliteStore
 from gateway.stores import check, default_path, opened, store_of
+from tests.gateway.store.cases import put
 
 NOWHERE = {"url": "redis://127.0.0.1:1/0"}
 
@@ -47,7 +48,7 @@ async def test_what_was_written_is_in_the_file_that_is_named(tmp_path: Path, nam
     for known in range(2):
         async with opened(of, tmp_path / "gateway.yaml") as store:
             assert len(await store.documents(Kind.TEAM)) == known
-            await store.put(Kind.TEAM, "acme", b"{}")
+            await put(store, Kind.TEAM, "acme", b"{}")
     assert file.is_file()
 
 
@@ -58,7 +59,7 @@ async def test_a_path_goes_from_the_configurations_folder_on(tmp_path: Path, mon
     for config in (Path("../g.yaml"), tmp_path / "g.yaml"):
         async with opened(load(config), config) as store:
             assert len(await store.documents(Kind.TEAM)) == (config == tmp_path / "g.yaml")
-            await store.put(Kind.TEAM, "acme", b"{}")
+            await put(store, Kind.TEAM, "acme", b"{}")
     assert (tmp_path / "data/own.db").is_file()
     assert not list((tmp_path / "else").iterdir())
 

@@ -10,7 +10,8 @@ import pytest
 from gateway.store.contract import Granted, Hold, Kind, Refused, StoreUnavailableError
 from gateway.store.entries import Group
 from gateway.store.redis import RedisStore
-from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, reservation, settlement, state
+from gateway.store.redis_scripts import scripts
+from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, put, reservation, settlement, state
 from tests.gateway.store.servers import RedisServer, running
 
 TIMEOUT_MS = 50
@@ -113,7 +114,7 @@ async def test_every_operation_is_bounded(server: RedisServer) -> None:
         lambda store: store.unsettled(),
         lambda store: store.version(),
         lambda store: store.documents(Kind.KEY),
-        lambda store: store.put(Kind.KEY, "k", b""),
+        lambda store: put(store, Kind.KEY, "k", b""),
     ]
     for operation in operations:
         async with opened(server) as store:
@@ -255,10 +256,20 @@ async def test_a_script_keeps_to_the_slot_of_its_team() -> None:
                 await store.settle_all([settlement("r1", (ODD, 1), team=team), settlement("r2", (ODD, 1), team=team)])
                 assert await state(store, ODD, team) == (2, 0)
                 assert [found.id for found in await ledger(store, team=team)] == ["r1", "r2"]
-            await store.put(Kind.TEAM, ODD, b"{}")
+            await put(store, Kind.TEAM, ODD, b"{}")
             assert await store.documents(Kind.TEAM) == {ODD: b"{}"}
             assert [row.requests for row in await store.usage(ALWAYS, (Group.TEAM,))] == [2] * 6
             assert await store.prune(NOW + 7200) == 12
+
+
+async def test_a_change_that_is_sent_again_is_made_once_and_is_said_to_be(server: RedisServer) -> None:
+    """The line does so where it lost the connection, and maybe an answer."""
+    async with opened(server, timeout_ms=5000) as store:
+        keys = (store._keys.version, store._keys.documents(Kind.TEAM))
+        first = scripts().change.call(keys, 17, 0, 2, "acme", b"1")
+        later = scripts().change.call(keys, 18, 0, 2, "acme", b"2")
+        assert await store._line.ask([first, first, later]) == [1, 1, 0]
+        assert (await store.documents(Kind.TEAM), await store.version()) == ({"acme": b"1"}, 17)
 
 
 async def test_stores_of_other_prefixes_are_others(server: RedisServer) -> None:
@@ -266,7 +277,7 @@ async def test_stores_of_other_prefixes_are_others(server: RedisServer) -> None:
     await other.open()
     async with opened(server, timeout_ms=5000) as store:
         await store.settle(settlement("r1", ("usd", 5)))
-        await store.put(Kind.TEAM, "acme", b"{}")
+        await put(store, Kind.TEAM, "acme", b"{}")
         assert await state(other) == (0, 0)
         assert (await ledger(other), await other.documents(Kind.TEAM), await other.version()) == ([], {}, 0)
     await other.close()

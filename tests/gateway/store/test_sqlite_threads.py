@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store import sqlite_schema, sqlite_threads
-from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.contract import Change, Kind, StoreUnavailableError
 from gateway.store.sqlite_batch import Batch
 from gateway.store.sqlite_schema import begin, connect, make, roll_back
 from gateway.store.sqlite_threads import Reader, Tidier, Writer
@@ -115,7 +115,7 @@ async def test_closing_commits_what_was_handed_in_and_may_be_repeated(path: Path
     await opened.close()
     assert all(settled.applied for settled in await asyncio.gather(*asked))
     with pytest.raises(StoreUnavailableError, match="closed"):
-        await opened.do(lambda b: b.put(Kind.KEY, "k", None))
+        await opened.do(lambda b: b.change([Change(Kind.KEY, "k", None)], 0))
 
 
 async def test_a_reader_does_not_wait_for_a_writer(path: Path) -> None:
