@@ -3,21 +3,21 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config import Settings
-from gateway.store.contract import Store
+from gateway.store.contract import OnChange, Store
 
 _FILE = "gateway.db"
 
 
-def store_of(settings: Settings, config: Path | None, on_change: Callable[[bool], None] | None = None) -> Store:
+def store_of(settings: Settings, config: Path | None, on_change: OnChange | None = None) -> Store:
     """Return the store, not opened yet.
 
-    `config` is the configuration's file, beside which SQLite's is put; `on_change` is told when a store that others
-    run goes away, and when it is back.
+    `config` is the configuration's file, beside which SQLite's is put; `on_change` is told when it can't
+    be used any more, and when it can again.
     """
     # Each is imported where it is used: the other one's libraries are not loaded.
     if settings.redis is not None:
@@ -26,7 +26,7 @@ def store_of(settings: Settings, config: Path | None, on_change: Callable[[bool]
         return RedisStore(settings.redis.url.get_secret_value(), settings.redis.timeout_ms, on_change=on_change)
     from gateway.store.sqlite import SqliteStore  # noqa: PLC0415
 
-    return SqliteStore(settings.store.path or default_path(config), settings.store.durability)
+    return SqliteStore(settings.store.path or default_path(config), settings.store.durability, on_change)
 
 
 def default_path(config: Path | None) -> Path:

@@ -6,7 +6,7 @@ the request's ledger entry in the same step. So spent + reserved <= limit holds 
 or billed twice when a process dies or a call is repeated.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -15,6 +15,9 @@ import msgspec
 from gateway.store.entries import Entry, Group, Span, Usages
 from gateway.store.queries import Page, Place, Query
 from gateway.store.receipts import Receipt
+
+# Told whether the store is there (False when it goes away, True when it is back), and why it is not.
+OnChange = Callable[[bool, str], None]
 
 
 class StoreUnavailableError(Exception):
@@ -176,6 +179,9 @@ class Store(Protocol):
 
     async def prune(self, before: float) -> int:
         """Forget settled entries, receipts, and counters whose `until` is before; return how many entries."""
+
+    async def touch(self) -> None:
+        """Write something that changes nothing, to see whether that can be done."""
 
     async def version(self) -> int:
         """Return a number that changes whenever a document does."""

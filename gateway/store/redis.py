@@ -9,7 +9,7 @@ Each script keeps to one slot, but nothing here finds its way about a cluster: t
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.store import redis_receipts
@@ -18,6 +18,7 @@ from gateway.store.contract import (
     Change,
     Granted,
     Kind,
+    OnChange,
     Refused,
     Reservation,
     Settled,
@@ -56,13 +57,11 @@ class _Open:
 class RedisStore:
     """The store in Redis, under keys that begin with `prefix`; waits `timeout_ms` for each round trip.
 
-    `on_change` is told False when Redis goes away, and True when it is back. Reports (entries, usage) and pruning wait
+    `on_change` is told when Redis goes away and when it is back. Reports (entries, usage) and pruning wait
     longer for Redis than everything else.
     """
 
-    def __init__(
-        self, url: str, timeout_ms: int, *, prefix: str = "cg", on_change: Callable[[bool], None] | None = None
-    ) -> None:
+    def __init__(self, url: str, timeout_ms: int, *, prefix: str = "cg", on_change: OnChange | None = None) -> None:
         pool_of(url)  # raises ValueError where that is no URL
         self._url = url
         self._timeout_s = timeout_ms / 1000
@@ -174,6 +173,10 @@ class RedisStore:
         """Forget old entries, receipts and counters."""
         await redis_receipts.forget(self._opened.reports, self._keys, before)
         return await self._opened.reporting.prune(before)
+
+    async def touch(self) -> None:
+        """Write what expires by itself."""
+        await self._line.ask([self._keys.sign_of_life])
 
     async def version(self) -> int:
         """Return the documents' version."""

@@ -17,6 +17,7 @@ from gateway.store.contract import (
     Change,
     Granted,
     Kind,
+    OnChange,
     Refused,
     Reservation,
     Settled,
@@ -37,8 +38,8 @@ from gateway.store.sqlite_threads import Durability, Reader, Tidier, Writer
 class _Open:
     """What an open store works with; `reader` answers at once, `reporter` may take its time."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
-        self.writer = Writer(path, durability)
+    def __init__(self, path: Path, durability: Durability, on_change: OnChange | None) -> None:
+        self.writer = Writer(path, durability, on_change)
         self.reader = Reader(path)
         self.reporter = Reader(path)
         self.tidier = Tidier(path)
@@ -55,9 +56,10 @@ class _Open:
 
 
 class SqliteStore:
-    """The store in one file."""
+    """The store in one file; `on_change` is told when it can't be written, and when it can again."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
+    def __init__(self, path: Path, durability: Durability, on_change: OnChange | None = None) -> None:
+        self._on_change = on_change
         self._path = path
         self._durability = durability
         self._open: _Open | None = None
@@ -65,7 +67,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Make the file where there is none; raise StoreFileError where it cannot be the store's."""
         await asyncio.to_thread(make, self._path)
-        self._open = _Open(self._path, self._durability)
+        self._open = _Open(self._path, self._durability, self._on_change)
 
     async def close(self) -> None:
         """Commit what was handed in, close the file."""
@@ -173,6 +175,10 @@ class SqliteStore:
             if step < STEP:
                 break
         return forgotten
+
+    async def touch(self) -> None:
+        """Write what changes nothing."""
+        await self._opened.writer.do(lambda batch: batch.touch())
 
     async def version(self) -> int:
         """Return the documents' version."""

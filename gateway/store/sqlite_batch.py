@@ -224,6 +224,10 @@ class Batch:
         self._memory.counters.clear()
         self._seen.clear()
 
+    def touch(self) -> None:
+        """Write, and change nothing."""
+        sqlite_documents.touch(self._db)
+
     def change(self, changes: Sequence[Change], version: int) -> bool:
         """Write or remove documents, if their version is still this one."""
         return sqlite_documents.change(self._db, changes, version)

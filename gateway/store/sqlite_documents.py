@@ -17,6 +17,12 @@ def documents(db: sqlite3.Connection, kind: Kind) -> Mapping[str, bytes]:
     return dict(db.execute("SELECT name, document FROM documents WHERE kind = ?", (kind,)))
 
 
+def touch(db: sqlite3.Connection) -> None:
+    """Write a document and remove it: nothing changes, but a page is written, as none is of a row set to what it is."""
+    db.execute("INSERT INTO documents (kind, name, document) VALUES ('', '', '')")
+    db.execute("DELETE FROM documents WHERE kind = '' AND name = ''")
+
+
 def change(db: sqlite3.Connection, changes: Sequence[Change], expected: int) -> bool:
     """Make the changes, if the version is still the expected one; return whether."""
     if version(db) != expected:

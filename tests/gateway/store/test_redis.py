@@ -43,7 +43,8 @@ def changes() -> list[bool]:
 async def opened(
     server: RedisServer, changes: list[bool] | None = None, timeout_ms: int = TIMEOUT_MS
 ) -> AsyncIterator[RedisStore]:
-    store = RedisStore(server.url, timeout_ms, on_change=(changes if changes is not None else []).append)
+    told = changes if changes is not None else []
+    store = RedisStore(server.url, timeout_ms, on_change=lambda there, _why: told.append(there))
     await store.open()
     try:
         yield store
@@ -167,15 +168,15 @@ async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
 
 
 @pytest.mark.parametrize(
-    ("away", "restored"),
+    ("away", "restored", "why"),
     [
-        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
-        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read only replica"),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "used memory > 'maxmemory'"),
     ],
     ids=["read only", "out of memory"],
 )
 async def test_a_server_that_can_only_be_read_is_away_until_it_can_be_written_to(
-    server: RedisServer, changes: list[bool], away: tuple[str, ...], restored: tuple[str, ...]
+    server: RedisServer, changes: list[bool], away: tuple[str, ...], restored: tuple[str, ...], why: str
 ) -> None:
     async with opened(server, changes, timeout_ms=500) as store:
         await store.reserve(reservation("r1", hold()))
@@ -183,9 +184,14 @@ async def test_a_server_that_can_only_be_read_is_away_until_it_can_be_written_to
         try:
             await refusals(store, 1)
             assert changes == [False]
+            with pytest.raises(StoreUnavailableError, match=f"^Redis: .*{why}.*; it is asked again within a second"):
+                await store.version()
             await asyncio.sleep(1.05)
             with pytest.raises(StoreUnavailableError):
                 await store.version()  # reading would work
+            await asyncio.sleep(1.05)
+            with pytest.raises(StoreUnavailableError, match=why):
+                await store.touch()
             assert changes == [False]
         finally:
             server.ask(*restored)
