@@ -48,9 +48,9 @@ class YamlSource:
             found = _child(node, step)
             if found is not None:
                 node, line = found
-                fields.append(str(step))
+                fields.append(_shown(step))
         if missing:
-            fields.append(str(path[-1]))
+            fields.append(_shown(path[-1]))
         return f"{self.name}:{line}: {'.'.join(fields) or 'the file'}"
 
     def values(self, environ: Mapping[str, str]) -> object:
@@ -74,7 +74,7 @@ class YamlSource:
             keys = [key.value for key, _ in node.value]
             for (key, child), count in zip(node.value, map(keys.count, keys), strict=True):
                 if count > 1:
-                    raise self._mistake(key, f"{key.value}: stands here twice")
+                    raise self._mistake(key, f"{_shown(key.value)}: stands here twice")
                 if isinstance(key, yaml.ScalarNode) and "${" in key.value:
                     raise self._mistake(key, "a name is taken as it stands; ${...} can only be in a value")
                 self._check_nodes(key, environ, loader, above | {id(node)})
@@ -137,6 +137,11 @@ def _expand(value: object, environ: Mapping[str, str]) -> object:
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: "${" if found[1] else environ.get(found[2]) or found[3] or "", text)
+
+
+def _shown(step: object) -> str:
+    """Return a field's name, in one line whatever it holds."""
+    return str(step) if str(step).isprintable() else ascii(step)
 
 
 def _is_text(text: str) -> bool:

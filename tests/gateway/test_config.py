@@ -91,7 +91,7 @@ def test_yaml_switches_are_words(bare: str, mode: str) -> None:
             '"${ADMIN_TOKEN}", read_token: "${ADMIN_TOKEN}"}',
             "gw.yaml:8: admin: read_token: expected a token beside it, and another one",
         ),
-        ("main: {base", '"a\\nb": {base', "gw.yaml:2: upstreams.a\nb: expected a name without line breaks"),
+        ("main: {base", '"a\\nb": {base', "gw.yaml:2: upstreams.'a\\nb': expected a name without line breaks"),
         ("acme: {keys", "a b: {keys", "gw.yaml:7: teams.a b: expected a name of 1 to 64 letters"),
         ("admin:", "limits: {body_mb: .inf}\nadmin:", "gw.yaml:8: limits.body_mb: expected a finite number"),
         ("usd: 5.00", "usd: .nan", "gw.yaml:7: teams.acme.budget.usd: expected a finite number"),
