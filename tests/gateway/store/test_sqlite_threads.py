@@ -131,7 +131,7 @@ async def test_a_file_that_can_not_be_written_is_said_and_so_is_its_return(
                 await opened.do(lambda b, n=number: b.settle(settlement(f"r{n}", ("usd", 1))))  # type: ignore[misc]
         await opened.do(lambda b: b.renew({}, 1.0))  # what writes nothing proves nothing
         await asyncio.sleep(0.2)  # in which it is tried again
-        assert (await told.get())[0] is False
+        assert (await asyncio.wait_for(told.get(), 10))[0] is False
         assert told.empty()
     assert await asyncio.wait_for(told.get(), 10) == (True, "")  # by itself, with nobody asking for anything
     assert told.empty()
