@@ -12,7 +12,7 @@ from gateway.budgets.limits import Spender, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.policies import KeyPolicy, TeamPolicy
 from gateway.pricing import nano_of
-from gateway.store.contract import Charge, Kind, Settlement, Store
+from gateway.store.contract import Change, Charge, Kind, Settlement, Store
 from gateway.store.entries import Entry, State
 from gateway.store.receipts import Receipt, Span, SpanKind
 from gateway.teams.keys import new_key
@@ -78,14 +78,16 @@ async def seed(store: Store, count: int, days: float, now: float, chance: int = 
 
 
 async def _team(store: Store, team: str) -> str:
-    await store.put(Kind.TEAM, team, POLICIES[team].model_dump_json(exclude_unset=True).encode())
+    policy = Change(Kind.TEAM, team, POLICIES[team].model_dump_json(exclude_unset=True).encode())
+    await store.change([policy], await store.version())
     ids = [await _key(store, team, name) for name in ("production", "laptops")]
     return ids[0]
 
 
 async def _key(store: Store, team: str, name: str) -> str:
     stored = StoredKey.of(new_key(), team, KeyPolicy(name=name))
-    await store.put(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+    kept = Change(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+    await store.change([kept], await store.version())
     return stored.key().id
 
 

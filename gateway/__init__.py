@@ -30,8 +30,8 @@ The map. A request goes from route to pipeline to wire:
                       metrics_folder.py shared_counts.py: where these count
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     diagnosis/        `doctor` and `check`: what is wrong, and is an upstream the same through the gateway?
-    config.py         settings; policies.py: what is decided for a team; yaml_source.py: YAML with its lines;
-                      addresses.py: URLs, which may hold passwords, and certificates
+    config.py         settings; destinations.py: where requests and traces are sent; policies.py: what is decided for a
+                      team; yaml_source.py: YAML with its lines; addresses.py: URLs, which may hold passwords, and files
 
 Windowing runs in child processes (windowing/worker.py) and is built on `retrieval`, which knows nothing of the web:
 

@@ -103,8 +103,11 @@ class Accounts:
         logs.event("reservations_expired", count=len(entries), ids=[entry.id for entry in entries[:20]])
         self._metrics.unsettled(entries)
 
-    def _store_changed(self, there: bool) -> None:
-        logs.event("store", status="back" if there else "away")
+    def _store_changed(self, there: bool, why: str) -> None:
+        if there:
+            logs.event("store", status="back")
+        else:
+            logs.event("store", status="away", detail=why)
         self._metrics.store_there(there)
 
 

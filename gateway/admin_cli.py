@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,6 +23,8 @@ from gateway.yaml_source import ConfigError
 
 teams = typer.Typer(help="Make, show, change and remove teams.", no_args_is_help=True)
 keys = typer.Typer(help="Make, list, rotate and revoke teams' keys.", no_args_is_help=True)
+
+_LONGEST = timedelta(days=36_500)  # from now on; what is much later is no date
 
 _Result = TypeVar("_Result")
 
@@ -58,14 +60,11 @@ def change_team(
     as_json: JsonOption = False,
 ) -> None:
     """Change what holds for a team: the fields named, or all of it with --policy; `budget=null` takes a field back."""
-
-    async def change(roster: Roster) -> Team:
-        before = await roster.show_team(team)
-        return await roster.change_team(team, policy_of(policy, fields or (), before.policy))
-
     if not fields and policy is None:
         fail("nothing to change; name a field, as in budget.usd=5, or a file with --policy")
-    changed = _on_roster(config, change)
+    changed = _on_roster(
+        config, lambda roster: roster.edit_team(team, lambda before: policy_of(policy, fields or (), before))
+    )
     _tell(f"team {team} is changed", changed.shown(), as_json)
 
 
@@ -128,6 +127,8 @@ def add_key(  # noqa: PLR0913, PLR0917 - an option each
 
 def _key_policy(name: str, models: Sequence[str], expires: str | None) -> KeyPolicy:
     wait = duration(expires) if expires else None
+    if wait is not None and wait > _LONGEST:
+        fail(f"--expires {expires}: expected {_LONGEST.days}d at most; without it a key does not expire")
     ends = expires if wait is None else datetime.now(UTC) + wait
     try:
         return KeyPolicy.model_validate({"name": name, "models": models, "expires": ends})
@@ -146,8 +147,8 @@ def rotate_key(
 ) -> None:
     """Replace a key by a new one, for which the same holds; it is shown this once."""
     wait = duration(grace)
-    if wait is None:
-        fail(f"--grace {grace}: expected a time such as 90s, 15m, 24h or 7d")
+    if wait is None or wait > _LONGEST:
+        fail(f"--grace {grace}: expected a time such as 90s, 15m, 24h or 7d, {_LONGEST.days}d at most")
     _show_new(_on_roster(config, lambda roster: roster.rotate_key(key, wait)), quiet, as_json)
 
 

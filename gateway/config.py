@@ -16,8 +16,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.addresses import certificates, http_url, listening, proxy_url, store_url
-from gateway.policies import MODES, Section, TeamSettings, yaml_switch
+from gateway.addresses import http_url, listening, model_name, placed, store_url
+from gateway.destinations import HeaderSecret, TelemetrySettings, UpstreamName, UpstreamSettings
+from gateway.policies import MODES, ModelName, Section, TeamName, TeamSettings, Tokens, WindowTokens, yaml_switch
 from gateway.yaml_source import ConfigError, YamlSource
 
 # Workers are processes of their own; these variables tell them what the command line said.
@@ -36,69 +37,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class AzureSettings(Section):
-    """Azure OpenAI: base_url is then https://NAME.openai.azure.com."""
-
-    api_version: str = Field(pattern=r"^[\w.-]+$", description="such as 2024-10-21")
-    deployments: dict[str, str] = Field(default_factory=dict, description="by model; unset: named as the model")
-
-
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-
-
-def _sendable(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().isprintable():
-        raise ValueError("it holds a line break or another control character")
-    return secret
-
-
-HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
-
-
-class UpstreamSettings(Section):
-    """A server that speaks the OpenAI protocol."""
-
-    base_url: Annotated[str, AfterValidator(http_url)] = Field(description="URL up to and with /v1")
-    api_key: HeaderSecret | None = Field(None, description="replaces the caller's Authorization; unset: theirs")
-    key_header: Literal["authorization", "api-key"] = Field(
-        "authorization", description="how api_key is sent: as a bearer token, or as it is under api-key (Azure)"
-    )
-    headers: dict[HeaderName, HeaderSecret] = Field(default_factory=dict, description="sent with every request")
-    weight: float = Field(1.0, gt=0, le=1000, description="its share among the upstreams of a model")
-    connect_timeout_s: float = Field(10.0, gt=0, le=600, description="longest wait for a connection")
-    read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
-    first_byte_timeout_s: float | None = Field(
-        None, gt=0, le=86400, description="longest wait for the reply's head; unset: read_timeout_s"
-    )
-    idle_timeout_s: float | None = Field(
-        None, gt=0, le=86400, description="longest silence within a reply; unset: read_timeout_s"
-    )
-    total_timeout_s: float | None = Field(None, gt=0, le=86400, description="longest time for a reply; unset: no limit")
-    proxy: Annotated[SecretStr, AfterValidator(proxy_url)] | None = Field(
-        None, description="http://user:password@host:port to go through"
-    )
-    ca_file: Annotated[Path, AfterValidator(certificates)] | None = Field(
-        None, description="certificates (PEM) to trust beside the usual ones"
-    )
-    azure: AzureSettings | None = Field(None, description="set for Azure OpenAI's addresses with deployments")
-    breaker_failures: int = Field(5, ge=1, description="failures in a row after which it is left alone for a while")
-    breaker_open_s: float = Field(10.0, gt=0, le=3600, description="how long, the first time; later up to 8 times that")
+Price = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class PriceSettings(Section):
     """A model's price in USD for a million tokens."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached_input: float | None = Field(None, ge=0, description="read from a prompt cache; unset: as input")
-    cache_write: float | None = Field(None, ge=0, description="written to a prompt cache; unset: as input")
+    input: Price
+    output: Price
+    cached_input: Price | None = Field(None, description="read from a prompt cache; unset: as input")
+    cache_write: Price | None = Field(None, description="written to a prompt cache; unset: as input")
 
 
 class FallbackSettings(Section):
     """Another upstream, another model, or both."""
 
     upstream: str | None = Field(None, description="unset: the model's first")
-    model: str | None = Field(None, description="unset: the one that was asked for")
+    model: ModelName | None = Field(None, description="unset: the one that was asked for")
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -116,7 +71,7 @@ class ModelSettings(Section):
         (), description="tried in this order where those fail, or where the prompt is too long for the model"
     )
     price: PriceSettings | None = Field(None, description="instead of the list price, or where there is none")
-    max_output_tokens: int | None = Field(None, ge=1, description="most it can answer with; unset: what is known of it")
+    max_output_tokens: Tokens | None = Field(None, description="most it can answer with; unset: what is known of it")
 
 
 class RetrySettings(Section):
@@ -136,20 +91,25 @@ class WindowingSettings(Section):
     """When and how far oversized prompts are trimmed; sizes in tokens of the request's model."""
 
     mode: Annotated[MODES, BeforeValidator(yaml_switch)] = "on"
-    trigger_tokens: int = Field(4000, ge=1, description="prompts above this size are windowed")
-    window_tokens: int = Field(2000, ge=100, description="retrieved text that is kept, beside what is protected")
-    min_window_tokens: int = Field(500, ge=100, description="smallest elastic window, smallest size a caller gets")
-    max_window_tokens: int = Field(16000, ge=100, description="largest elastic window, largest size a caller gets")
+    trigger_tokens: Tokens = Field(4000, description="prompts above this size are windowed")
+    window_tokens: WindowTokens = Field(2000, description="retrieved text that is kept, beside what is protected")
+    min_window_tokens: WindowTokens = Field(500, description="smallest elastic window, smallest size a caller gets")
+    max_window_tokens: WindowTokens = Field(16000, description="largest elastic window, largest size a caller gets")
     target_confidence: float | None = Field(
         None, gt=0, lt=1, description="elastic windows: as small as holds this share of the evidence, by estimate"
     )
-    deadline_ms: int = Field(1500, ge=10, description="past this the original is forwarded")
+    deadline_ms: int = Field(1500, ge=10, le=600_000, description="past this the original is forwarded")
     processes: int = Field(1, ge=1, le=64, description="windowing processes of each worker")
-    queue: int = Field(8, ge=1, description="requests that may wait for windowing, per process")
+    queue: int = Field(8, ge=1, le=10_000, description="requests that may wait for windowing, per process")
     embedding_ms: int | None = Field(
-        None, ge=0, description="time for embedding on a request's path; unset: a quarter of what ranking took"
+        None,
+        ge=0,
+        le=600_000,
+        description="time for embedding on a request's path; unset: a quarter of what ranking took",
     )
-    embedding_model: str = Field(DEFAULT_EMBEDDING_MODEL, description="installed name, local path or hub id")
+    embedding_model: Annotated[str, AfterValidator(model_name)] = Field(
+        DEFAULT_EMBEDDING_MODEL, description="installed name, local path or hub id"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -183,20 +143,22 @@ class RedisSettings(Section):
 
     url: Annotated[SecretStr, AfterValidator(store_url)]
     timeout_ms: int = Field(50, ge=1, le=60_000, description="longest wait for an answer")
-    replicas: int = Field(2, ge=1, description="gateways that share a budget's rest while the store is away")
+    replicas: int = Field(2, ge=1, le=10_000, description="gateways that share a budget's rest while the store is away")
 
 
 class StoreSettings(Section):
     """Where teams, budgets and the ledger are kept."""
 
-    path: Path | None = Field(None, description="SQLite file; unset: gateway.db beside the configuration file")
+    path: Annotated[Path, AfterValidator(placed)] | None = Field(
+        None, description="SQLite file, from the configuration's folder on; unset: gateway.db there"
+    )
     durability: Literal["process", "power"] = Field(
         "process", description="what a reservation outlives: the death of the process, or a power cut too (slower)"
     )
     ledger: Annotated[Literal["on", "off"], BeforeValidator(yaml_switch)] = Field(
         "on", description="off: only requests of callers with limits are written to the ledger"
     )
-    retention_days: int = Field(90, ge=1, description="age at which ledger entries are forgotten")
+    retention_days: int = Field(90, ge=1, le=36_500, description="age at which ledger entries are forgotten")
     receipts: int = Field(
         5000, ge=0, le=1_000_000, description="latest requests of which more is kept than an entry; 0: none"
     )
@@ -205,8 +167,8 @@ class StoreSettings(Section):
 class SpendingSettings(Section):
     """How much a request is taken to cost before it is sent."""
 
-    output_tokens: int | None = Field(
-        None, ge=1, description="estimate where the caller names no limit; unset: the model's output limit"
+    output_tokens: Tokens | None = Field(
+        None, description="estimate where the caller names no limit; unset: the model's output limit"
     )
     reservation_s: float = Field(60.0, ge=5, le=3600, description="after which a dead process's requests are charged")
 
@@ -217,6 +179,7 @@ class LimitSettings(Section):
     body_mb: float = Field(
         50.0,
         gt=0,
+        le=10_000,
         description="MB of the largest body that is read whole (chat, responses, all of callers with limits); else 413",
     )
 
@@ -230,26 +193,17 @@ class LoggingSettings(Section):
 class CostSettings(Section):
     """What the gateway itself costs; taken off every saving that it shows."""
 
-    cpu_usd_per_hour: float = Field(0.05, ge=0, description="price of one core for an hour")
-
-
-class TelemetrySettings(Section):
-    """Where a trace of every request is sent, by OTLP over HTTP."""
-
-    otlp_endpoint: Annotated[str, AfterValidator(http_url)] = Field(description="URL such as http://collector:4318")
-    headers: dict[HeaderName, HeaderSecret] = Field(default_factory=dict, description="sent with every export")
-    service_name: str = Field("context-gateway", min_length=1, max_length=100, description="who says it")
-    sample: float = Field(1.0, ge=0, le=1, description="share of the traces that nobody before has decided on")
+    cpu_usd_per_hour: float = Field(0.05, ge=0, le=10_000, description="price of one core for an hour")
 
 
 class Settings(Section):
     """Everything that the operator decides."""
 
-    upstreams: dict[str, UpstreamSettings] = Field(min_length=1)
-    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    upstreams: dict[UpstreamName, UpstreamSettings] = Field(min_length=1)
+    models: dict[ModelName, ModelSettings] = Field(default_factory=dict)
     retries: RetrySettings = RetrySettings()
     windowing: WindowingSettings = WindowingSettings()
-    teams: dict[str, TeamSettings] = Field(default_factory=dict)
+    teams: dict[TeamName, TeamSettings] = Field(default_factory=dict)
     admin: AdminSettings = AdminSettings()
     redis: RedisSettings | None = None
     store: StoreSettings = StoreSettings()
@@ -322,7 +276,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings
     Raises:
         ConfigError: naming every mistake: file, line, field, what is expected.
     """
-    return from_environment() if path is None else parse(read(path), str(path), environ)
+    return from_environment() if path is None else parse(read(path), str(path), environ, path.resolve().parent)
 
 
 def read(path: Path) -> str:
@@ -339,8 +293,8 @@ def read(path: Path) -> str:
         raise ConfigError(f"{path}: expected UTF-8 text") from None
 
 
-def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Check a configuration's text; `name` is the file's name in messages.
+def parse(text: str, name: str, environ: Mapping[str, str] = os.environ, folder: Path | None = None) -> Settings:
+    """Check a configuration's text; `name` is the file's name in messages, its paths go from the folder on.
 
     Raises:
         ConfigError: as `load`.
@@ -350,7 +304,7 @@ def parse(text: str, name: str, environ: Mapping[str, str] = os.environ) -> Sett
     if isinstance(values, dict) and "upstreams" not in values:
         values = {"upstreams": {"default": _environment_upstream()}, **values}
     try:
-        settings = Settings.model_validate(values)
+        settings = Settings.model_validate(values, context=folder)
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(error, source))) from None
     problems = list(_cross_checks(settings, source))

@@ -99,7 +99,7 @@ class Metrics:
         self._unsettled = counter("context_gateway_unsettled", "Requests charged at their worst case", ("team",))
         self._lost = counter("context_gateway_settlements_lost", "Requests of which the store could not be told", ())
         self._log_lost = counter("context_gateway_log_lines_lost", "Log lines that could not be written", ())
-        self._store = gauge("context_gateway_store_up", "Workers that the shared store answers")
+        self._store = gauge("context_gateway_store_up", "Workers that can use the store")
         self._store.set(1)
         # Looking a child up by its labels costs more than counting in it; teams, models and reasons are few.
         self._children: dict[tuple[object, ...], object] = {}
@@ -167,7 +167,7 @@ class Metrics:
             self._unsettled.labels(entry.team).inc()
 
     def store_there(self, there: bool) -> None:
-        """Note whether the shared store answers."""
+        """Note whether the store can be used."""
         self._store.set(int(there))
 
     def watch_upstreams(self, left_alone: Mapping[str, bool]) -> None:

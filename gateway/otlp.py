@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from gateway.config import TelemetrySettings, UpstreamSettings
+from gateway.destinations import TelemetrySettings, UpstreamSettings
 from gateway.journey import Call, Journey, Stretch
 from gateway.record import RequestRecord
 from gateway.store.entries import State

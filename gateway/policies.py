@@ -1,5 +1,6 @@
 """What an operator decides for a team: keys, budgets, rate limits, models, routes, windowing."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -21,7 +22,7 @@ from pydantic import (
 class Section(BaseModel):
     """A part of the configuration: cannot change, and knows all its fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def yaml_switch(value: object) -> object:
@@ -48,6 +49,21 @@ class Route(StrEnum):
     OTHER = "other"
 
 
+# A name of dots alone would lead elsewhere in a URL.
+TEAM_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+
+def _team_name(name: str) -> str:
+    if not TEAM_NAME.fullmatch(name):
+        raise ValueError("expected a name of 1 to 64 letters, digits, dots, dashes, underscores")
+    return name
+
+
+TeamName = Annotated[str, AfterValidator(_team_name)]
+# A bound on the length has pydantic look at the text, and refuse half a character.
+ModelName = Annotated[str, Field(max_length=1000)]
+Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
+WindowTokens = Annotated[int, Field(ge=100, le=1_000_000_000)]
 MODES = Literal["on", "shadow", "off"]
 Percent = Annotated[int, Field(gt=0, lt=100)]
 
@@ -62,9 +78,9 @@ class BudgetSettings(Section):
     per: Literal["team", "key", "user", "model"] = Field(
         "team", description="whose spending counts: all of the team's, or each key's, user's or model's by itself"
     )
-    models: tuple[str, ...] = Field((), description="requests for these models count; empty: all")
+    models: tuple[ModelName, ...] = Field((), description="requests for these models count; empty: all")
     soft: tuple[Percent, ...] = Field((), description="percentages that are announced once each when they are reached")
-    narrow: dict[Percent, Annotated[int, Field(ge=100)]] = Field(
+    narrow: dict[Percent, WindowTokens] = Field(
         default_factory=dict, description="largest window_tokens from a percentage on, as in {80: 1000, 95: 500}"
     )
 
@@ -88,9 +104,11 @@ Budgets = Annotated[
 class RateSettings(Section):
     """How much at once; counted by calendar minute."""
 
-    requests_per_minute: int | None = Field(None, ge=1)
-    tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion, the most it can be at first")
-    concurrent: int | None = Field(None, ge=1, description="requests under way at the same time")
+    requests_per_minute: int | None = Field(None, ge=1, le=10**9)
+    tokens_per_minute: int | None = Field(
+        None, ge=1, le=10**15, description="prompt and completion, the most it can be at first"
+    )
+    concurrent: int | None = Field(None, ge=1, le=10**9, description="requests under way at the same time")
 
     @property
     def any(self) -> bool:
@@ -102,10 +120,10 @@ class TeamWindowing(Section):
     """What a team has of windowing otherwise than everybody else; what is not set is as it is for all."""
 
     mode: Annotated[MODES | None, BeforeValidator(yaml_switch)] = None
-    trigger_tokens: int | None = Field(None, ge=1)
-    window_tokens: int | None = Field(None, ge=100)
-    min_window_tokens: int | None = Field(None, ge=100)
-    max_window_tokens: int | None = Field(None, ge=100)
+    trigger_tokens: Tokens | None = None
+    window_tokens: WindowTokens | None = None
+    min_window_tokens: WindowTokens | None = None
+    max_window_tokens: WindowTokens | None = None
     target_confidence: float | None = Field(None, gt=0, lt=1)
 
 
@@ -114,7 +132,7 @@ class TeamPolicy(Section):
 
     budget: Budgets | None = None
     limits: RateSettings = RateSettings()
-    models: tuple[str, ...] = Field((), description="models that its keys may ask for; empty: all")
+    models: tuple[ModelName, ...] = Field((), description="models that its keys may ask for; empty: all")
     routes: tuple[Route, ...] | None = Field(
         None, description="unset: all; with a budget or a limit on tokens: those that can be counted, and models"
     )
@@ -137,7 +155,7 @@ class KeyPolicy(Section):
     """What holds for a key, wherever it was made."""
 
     name: str = Field("", max_length=100, description="shown instead of the key; by default the key's first characters")
-    models: tuple[str, ...] = Field((), description="models that it may ask for; empty: all of the team's")
+    models: tuple[ModelName, ...] = Field((), description="models that it may ask for; empty: all of the team's")
     expires: datetime | None = Field(None, description="from then on it is refused")
 
     @model_validator(mode="after")

@@ -139,7 +139,7 @@ class _Configuration:
 
     def settings(self) -> Settings:
         """Return the settings; raise ConfigError where there can be none."""
-        return parse(self.text, str(self.file)) if self.file else from_environment()
+        return parse(self.text, str(self.file), folder=self.file.parent) if self.file else from_environment()
 
     def application(self) -> "Gateway":
         """Return the application, made by the process that serves it."""

@@ -3,36 +3,30 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config import Settings
-from gateway.store.contract import Store, StoreUnavailableError
+from gateway.store.contract import OnChange, Store
 
 _FILE = "gateway.db"
 
 
-def store_of(settings: Settings, config: Path | None, on_change: Callable[[bool], None] | None = None) -> Store:
+def store_of(settings: Settings, config: Path | None, on_change: OnChange | None = None) -> Store:
     """Return the store, not opened yet.
 
-    `config` is the configuration's file, beside which SQLite's is put; `on_change` is told when a store that others
-    run goes away, and when it is back.
-
-    Raises:
-        StoreUnavailableError: the URL of a Redis has an option that can't be.
+    `config` is the configuration's file, beside which SQLite's is put; `on_change` is told when it can't
+    be used any more, and when it can again.
     """
     # Each is imported where it is used: the other one's libraries are not loaded.
     if settings.redis is not None:
         from gateway.store.redis import RedisStore  # noqa: PLC0415
 
-        try:
-            return RedisStore(settings.redis.url.get_secret_value(), settings.redis.timeout_ms, on_change=on_change)
-        except ValueError:  # what it says may quote the URL
-            raise StoreUnavailableError("redis.url: an option behind the ? has a value that can't be one") from None
+        return RedisStore(settings.redis.url.get_secret_value(), settings.redis.timeout_ms, on_change=on_change)
     from gateway.store.sqlite import SqliteStore  # noqa: PLC0415
 
-    return SqliteStore(settings.store.path or default_path(config), settings.store.durability)
+    return SqliteStore(settings.store.path or default_path(config), settings.store.durability, on_change)
 
 
 def default_path(config: Path | None) -> Path:
@@ -67,15 +61,13 @@ async def opened(settings: Settings, config: Path | None) -> AsyncIterator[Store
 
 
 def check(settings: Settings, config: Path | None) -> None:
-    """See that SQLite's file can be used, before anything is served; a Redis may come later, but not its URL.
+    """See that SQLite's file can be used, before anything is served; a Redis may come later.
 
     Raises:
         StoreUnavailableError: it can't; the message says why in one line.
     """
     if settings.redis is None:
         asyncio.run(_open_once(settings, config))
-    else:
-        store_of(settings, config)
 
 
 async def _open_once(settings: Settings, config: Path | None) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gateway import logs
-from gateway.config import Settings, TelemetrySettings, UpstreamSettings
+from gateway.config import Settings
+from gateway.destinations import TelemetrySettings, UpstreamSettings
 from gateway.journey import Sampler
 from gateway.record import RequestRecord
 

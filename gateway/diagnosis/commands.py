@@ -11,7 +11,8 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import SecretStr, ValidationError
 
-from gateway.config import UpstreamSettings, load, sentence
+from gateway.config import load, sentence
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis.conformance import Compared, GatewayNotStartedError, UpstreamSilentError, compared, model_of
 from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.diagnosis.probes import Probe, probes
 from gateway.diagnosis.shapes import Seen, differences, names_of, places_of

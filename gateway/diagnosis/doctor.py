@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from gateway import stores
-from gateway.config import Settings, UpstreamSettings
+from gateway.config import Settings
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.diagnosis.finding import Finding, Level
 from gateway.errors import GatewayError
@@ -68,8 +69,13 @@ async def _store(settings: Settings, config: Path | None) -> tuple[Finding, int]
     try:
         async with stores.opened(settings, config) as store:
             teams = len(await Roster(settings, store).list_teams())
+            await store.touch()
     except StoreUnavailableError as error:
-        advice = "start it, or correct redis.url" if settings.redis else "store.path names another place"
+        advice = (
+            "start it and let it be written to, or correct redis.url"
+            if settings.redis
+            else "make room and let it be written to, or name another place in store.path"
+        )
         return Finding("store", Level.ERROR, f"{kind} can't be used: {error}", advice), len(settings.teams)
     where = "" if settings.redis else f" at {settings.store.path or stores.default_path(config)}"
     return Finding("store", Level.OK, f"{kind}{where}"), teams

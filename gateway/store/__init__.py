@@ -10,7 +10,7 @@ sqlite.py      embedded, for one machine and all its workers:
                    sqlite_leases.py: its leases in the file; sqlite_sums.py: what settlements come to for them
                    sqlite_journal.py: what of it outlives the worker; sqlite_expired.py: what expires
                    sqlite_rows.py: many rows in one step; sqlite_memory.py: what need not be read again
-                   sqlite_receipts.py: receipts
+                   sqlite_documents.py: teams and keys; sqlite_receipts.py: receipts
 redis.py       Redis or Valkey, for any number of replicas:
                    redis_line.py: a connection that callers share; redis_batch.py: what goes out together
                    redis_scripts.py: calls of the scripts in lua/; redis_records.py: what they are told, and answer

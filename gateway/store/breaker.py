@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from gateway.store.contract import OnChange
+
 THRESHOLD = 3  # failures in a row
 WINDOW_S = 10.0  # failures further apart are not in a row
 PAUSE_S = 1.0
@@ -11,19 +13,18 @@ PAUSE_S = 1.0
 class Breaker:
     """Closed: all may ask. Open: nobody, but one caller after every pause, whose success closes it.
 
-    `on_change` is told False when it opens, and True when it is closed again.
+    `on_change` is told when it opens, and why, and when it is closed again.
     """
 
-    def __init__(
-        self, on_change: Callable[[bool], None] | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._on_change = on_change or (lambda _closed: None)
+    def __init__(self, on_change: OnChange | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._on_change = on_change or (lambda _there, _why: None)
         self._clock = clock
         self._failures = 0
         self._failed = -WINDOW_S  # when it last did
         self._next = 0.0  # when the next caller may try
         self._trying = False
         self._closed = True
+        self.why = ""  # the latest failure
 
     @property
     def closed(self) -> bool:
@@ -52,14 +53,15 @@ class Breaker:
         self._trying = False
         if not self._closed:
             self._closed = True
-            self._on_change(True)
+            self._on_change(True, "")
 
-    def failed(self, *, certainly: bool = False) -> None:
-        """Note that there was no answer; `certainly`: asking again soon is of no use, once is enough to know."""
+    def failed(self, why: str, *, certainly: bool = False) -> None:
+        """Note that there was no answer, or none of use; `certainly`: once is enough to know."""
         now = self._clock()
+        self.why = why
         self._failures = self._failures + 1 if now - self._failed < WINDOW_S else 1
         self._failed, self._trying = now, False
         self._next = now + PAUSE_S
         if self._closed and (certainly or self._failures >= THRESHOLD):
             self._closed = False
-            self._on_change(False)
+            self._on_change(False, why)

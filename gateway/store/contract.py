@@ -6,7 +6,7 @@ the request's ledger entry in the same step. So spent + reserved <= limit holds 
 or billed twice when a process dies or a call is repeated.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -15,6 +15,9 @@ import msgspec
 from gateway.store.entries import Entry, Group, Span, Usages
 from gateway.store.queries import Page, Place, Query
 from gateway.store.receipts import Receipt
+
+# Told whether the store is there (False when it goes away, True when it is back), and why it is not.
+OnChange = Callable[[bool, str], None]
 
 
 class StoreUnavailableError(Exception):
@@ -109,6 +112,14 @@ class Kind(StrEnum):
     KEY = "key"
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A document to write; None removes it."""
+
+    kind: Kind
+    name: str
+    document: bytes | None
+
+
 class Store(Protocol):
     """The state that workers and replicas share. Every method may raise StoreUnavailableError."""
 
@@ -169,11 +180,14 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget settled entries, receipts, and counters whose `until` is before; return how many entries."""
 
+    async def touch(self) -> None:
+        """Write something that changes nothing, to see whether that can be done."""
+
     async def version(self) -> int:
         """Return a number that changes whenever a document does."""
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind, by name."""
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document; None removes it. Durable when it returns."""
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Make all changes, if the documents' version is still this one; return whether. Durable when it returns."""

@@ -9,14 +9,16 @@ Each script keeps to one slot, but nothing here finds its way about a cluster: t
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 from gateway.store import redis_receipts
 from gateway.store.breaker import Breaker
 from gateway.store.contract import (
+    Change,
     Granted,
     Kind,
+    OnChange,
     Refused,
     Reservation,
     Settled,
@@ -31,7 +33,7 @@ from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
 from gateway.store.redis_line import Line, pool_of
 from gateway.store.redis_records import lapsed_of, reserved, reserving, settled, settling
-from gateway.store.redis_scripts import Command, scripts
+from gateway.store.redis_scripts import Command, Value, scripts
 
 _REPORT_S = 10.0  # for each page of a report, and in pruning
 _TOGETHER = 64  # teams asked about in one round trip
@@ -55,13 +57,11 @@ class _Open:
 class RedisStore:
     """The store in Redis, under keys that begin with `prefix`; waits `timeout_ms` for each round trip.
 
-    `on_change` is told False when Redis goes away, and True when it is back. Reports (entries, usage) and pruning wait
+    `on_change` is told when Redis goes away and when it is back. Reports (entries, usage) and pruning wait
     longer for Redis than everything else.
     """
 
-    def __init__(
-        self, url: str, timeout_ms: int, *, prefix: str = "cg", on_change: Callable[[bool], None] | None = None
-    ) -> None:
+    def __init__(self, url: str, timeout_ms: int, *, prefix: str = "cg", on_change: OnChange | None = None) -> None:
         pool_of(url)  # raises ValueError where that is no URL
         self._url = url
         self._timeout_s = timeout_ms / 1000
@@ -174,6 +174,10 @@ class RedisStore:
         await redis_receipts.forget(self._opened.reports, self._keys, before)
         return await self._opened.reporting.prune(before)
 
+    async def touch(self) -> None:
+        """Write what expires by itself."""
+        await self._line.ask([self._keys.sign_of_life])
+
     async def version(self) -> int:
         """Return the documents' version."""
         (version,) = await self._line.ask([("GET", self._keys.version)])
@@ -184,13 +188,17 @@ class RedisStore:
         pages = walk(self._line, [self._keys.documents(kind)])
         return {name.decode(): document async for rows in pages for _, name, document in rows}
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document, or remove it."""
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Change documents, unless others did since that version."""
+        kinds = tuple(Kind)
+        keys = (self._keys.version, *map(self._keys.documents, kinds))
         # Not counted up: should Redis lose its data, a count could come to what it was before.
-        version = secrets.randbits(52)
-        content = () if document is None else (document,)
-        keys = (self._keys.documents(kind), self._keys.version)
-        await self._line.ask([scripts().put.call(keys, name, version, *content)])
+        args: list[Value] = [secrets.randbits(52), version]
+        for made in changes:
+            place = kinds.index(made.kind) + 2
+            args += (-place, made.name, b"") if made.document is None else (place, made.name, made.document)
+        (done,) = await self._line.ask([scripts().change.call(keys, *args)])
+        return bool(done)
 
     @property
     def _line(self) -> Line:

@@ -18,7 +18,7 @@ class Keys:
             raise ValueError("expected a prefix without braces")
         self._prefix = prefix
         self.teams = f"{prefix}:teams"
-        self.alive = f"{prefix}:alive"
+        self.sign_of_life = ("SET", f"{prefix}:alive", 1, "EX", 60)  # a command: what can be written, is not away
         self.version = f"{prefix}:{{documents}}:version"
         self.receipts = (f"{prefix}:{{receipts}}:kept", f"{prefix}:{{receipts}}:order")
 

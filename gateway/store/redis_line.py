@@ -76,7 +76,7 @@ class Line:
         if not self._open:
             raise StoreUnavailableError("the store is closed")
         if not self._breaker.admits():
-            raise StoreUnavailableError("Redis does not answer; it is asked again within a second")
+            raise StoreUnavailableError(f"{self._breaker.why}; it is asked again within a second")
 
     def _batch(self) -> Batch:
         """Return the batch that takes what is handed in now."""
@@ -97,7 +97,7 @@ class Line:
             try:
                 await self._exchange(batch)
             except Exception as error:  # noqa: BLE001 - whatever the client library raises, callers are told the same
-                await self._lost(batch, f"Redis: {type(error).__name__}: {error}")
+                await self._lost(batch, _said(error))
             deadline.cancel()
         self._pump = None
 
@@ -105,22 +105,22 @@ class Line:
         if not batch.waited_for:
             return
         if not (self._breaker.closed or self._breaker.trying):
-            batch.failed("Redis does not answer")
+            batch.failed(self._breaker.why)
             return
         try:
             replies = await self._in_time(self._converse(batch))
         except TimeoutError:
             await self._lost(batch, self._late)
             return
-        if any(_away(reply) for reply in replies):
-            self._breaker.failed(certainly=True)
+        if away := next(filter(_away, replies), None):
+            self._breaker.failed(_said(away), certainly=True)
             await self._hang_up()
         else:
             self._breaker.succeeded()
         batch.answered(replies)
 
     async def _lost(self, batch: Batch, why: str) -> None:
-        self._breaker.failed()
+        self._breaker.failed(why)
         batch.failed(why)
         await self._hang_up()
 
@@ -148,7 +148,7 @@ class Line:
         before: list[Command] = [("SADD", self._keys.teams, *new)] if new else []
         if self._breaker.trying:
             # A server that can be read but not written to is away.
-            before.append(("SET", self._keys.alive, 1, "EX", 60))
+            before.append(self._keys.sign_of_life)
         replies = await self._round_trip(connection, [*before, *batch.rendered()])
         for reply in replies[: len(before)]:
             if isinstance(reply, Exception):
@@ -223,6 +223,10 @@ def _away(reply: Reply) -> bool:
     if type(reply) is ResponseError:
         return bool(_AWAY.search(str(reply)))
     return isinstance(reply, Exception)
+
+
+def _said(error: Exception) -> str:
+    return f"Redis: {type(error).__name__}: {error}"
 
 
 class _Later:

@@ -35,12 +35,12 @@ class Scripts:
     operations: Script
     expire: Script
     forget: Script
-    put: Script
+    change: Script
     keep: Script
 
     def in_full(self, command: Command) -> Command:
         """Return the call with the script's text instead of its hash, after which Redis knows it."""
-        all_ = (self.operations, self.expire, self.forget, self.put, self.keep)
+        all_ = (self.operations, self.expire, self.forget, self.change, self.keep)
         texts = {script.sha: script.text for script in all_}
         return ("EVAL", texts[str(command[1])], *command[2:])
 
@@ -50,7 +50,7 @@ def scripts() -> Scripts:
     """Read the scripts; those about a team begin with what they share."""
     shared = _text("counters")
     operations, expire, forget = (Script.of(shared + _text(name)) for name in ("operations", "expire", "forget"))
-    return Scripts(operations, expire, forget, Script.of(_text("put")), Script.of(_text("keep")))
+    return Scripts(operations, expire, forget, Script.of(_text("change")), Script.of(_text("keep")))
 
 
 def _text(name: str) -> str:

@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway.store import sqlite_ledger, sqlite_receipts
+from gateway.store import sqlite_documents, sqlite_ledger, sqlite_receipts
 from gateway.store.contract import (
+    Change,
     Granted,
     Kind,
+    OnChange,
     Refused,
     Reservation,
     Settled,
@@ -36,8 +38,8 @@ from gateway.store.sqlite_threads import Durability, Reader, Tidier, Writer
 class _Open:
     """What an open store works with; `reader` answers at once, `reporter` may take its time."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
-        self.writer = Writer(path, durability)
+    def __init__(self, path: Path, durability: Durability, on_change: OnChange | None) -> None:
+        self.writer = Writer(path, durability, on_change)
         self.reader = Reader(path)
         self.reporter = Reader(path)
         self.tidier = Tidier(path)
@@ -54,9 +56,10 @@ class _Open:
 
 
 class SqliteStore:
-    """The store in one file."""
+    """The store in one file; `on_change` is told when it can't be written, and when it can again."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
+    def __init__(self, path: Path, durability: Durability, on_change: OnChange | None = None) -> None:
+        self._on_change = on_change
         self._path = path
         self._durability = durability
         self._open: _Open | None = None
@@ -64,7 +67,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Make the file where there is none; raise StoreFileError where it cannot be the store's."""
         await asyncio.to_thread(make, self._path)
-        self._open = _Open(self._path, self._durability)
+        self._open = _Open(self._path, self._durability, self._on_change)
 
     async def close(self) -> None:
         """Commit what was handed in, close the file."""
@@ -173,17 +176,21 @@ class SqliteStore:
                 break
         return forgotten
 
+    async def touch(self) -> None:
+        """Write what changes nothing."""
+        await self._opened.writer.do(lambda batch: batch.touch())
+
     async def version(self) -> int:
         """Return the documents' version."""
-        return await self._opened.reader.get(_version)
+        return await self._opened.reader.get(sqlite_documents.version)
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind."""
-        return await self._opened.reader.get(partial(_documents, kind=kind))
+        return await self._opened.reader.get(partial(sqlite_documents.documents, kind=kind))
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write a document, or remove it."""
-        await self._opened.writer.do(lambda batch: batch.put(kind, name, document), lasting=True)
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Change documents, unless others did since that version."""
+        return await self._opened.writer.do(lambda batch: batch.change(changes, version), lasting=True)
 
     async def _forget(self, counters: Sequence[Key], before: float) -> None:
         await self._opened.writer.do(lambda batch: batch.forget_counters(counters, before))
@@ -203,12 +210,3 @@ def _standings(db: sqlite3.Connection, team: str, counters: Sequence[str]) -> tu
 
 def _ended(db: sqlite3.Connection, before: float) -> list[Key]:
     return db.execute("SELECT team, counter FROM counters WHERE until < ? AND reserved = 0", (before,)).fetchall()
-
-
-def _version(db: sqlite3.Connection) -> int:
-    number: int = db.execute("SELECT number FROM version").fetchone()[0]
-    return number
-
-
-def _documents(db: sqlite3.Connection, kind: Kind) -> Mapping[str, bytes]:
-    return dict(db.execute("SELECT name, document FROM documents WHERE kind = ?", (kind,)))

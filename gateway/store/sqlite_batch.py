@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.store import sqlite_expired, sqlite_journal, sqlite_leases, sqlite_receipts
-from gateway.store.contract import Granted, Kind, Refused, Reservation, Settled, Settlement, Standing
+from gateway.store import sqlite_documents, sqlite_expired, sqlite_journal, sqlite_leases, sqlite_receipts
+from gateway.store.contract import Change, Granted, Refused, Reservation, Settled, Settlement, Standing
 from gateway.store.entries import Entry, State
 from gateway.store.sqlite_counters import Counter, held_by, standings_of, take
 from gateway.store.sqlite_journal import Reserved
@@ -231,12 +231,13 @@ class Batch:
         self._memory.counters.clear()
         self._seen.clear()
 
-    def put(self, kind: Kind, name: str, document: bytes | None) -> None:
-        """Write or remove a document."""
-        self._db.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (kind, name))
-        if document is not None:
-            self._db.execute("INSERT INTO documents (kind, name, document) VALUES (?, ?, ?)", (kind, name, document))
-        self._db.execute("UPDATE version SET number = number + 1")
+    def touch(self) -> None:
+        """Write, and change nothing."""
+        sqlite_documents.touch(self._db)
+
+    def change(self, changes: Sequence[Change], version: int) -> bool:
+        """Write or remove documents, if their version is still this one."""
+        return sqlite_documents.change(self._db, changes, version)
 
     def keep(self, receipts: Sequence[sqlite_receipts.Row], most: int) -> None:
         """Write receipts, and forget all but the latest."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Literal, TypeVar
 
-from gateway.store.contract import StoreUnavailableError
+from gateway.store.contract import OnChange, StoreUnavailableError
 from gateway.store.sqlite_batch import Batch
+from gateway.store.sqlite_documents import touch
 from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import PATIENCE_S, begin, connect, journals, roll_back
 
@@ -23,6 +25,7 @@ _LARGEST = 512  # operations in one transaction
 _TIDY_S = 4.0  # seldom: while the disk is waited for, a commit may take longer too
 _WORTH_PAGES = 1000  # of the log; fewer stay where they are
 _TIDY_BUSY_MS = 50  # longest that writing back makes others wait
+_TRY_S = 1.0  # between tries whether a file that can't be written can be again
 _CLOSED = "the store is closed"
 
 
@@ -40,9 +43,15 @@ class _Order:
 
 
 class Writer:
-    """Commits operations in the order in which they come, all that wait in one transaction."""
+    """Commits operations in the order in which they come, all that wait in one transaction.
 
-    def __init__(self, path: Path, durability: Durability) -> None:
+    `on_change` is told, in the loop, when the file can't be written; from then on that is tried every second.
+    """
+
+    def __init__(self, path: Path, durability: Durability, on_change: OnChange | None = None) -> None:
+        self._on_change = on_change or (lambda _there, _why: None)
+        self._away = False
+        self._next_try = 0.0
         self._power = durability == "power"
         self._db = connect(path)
         self._memory = Memory(journals(path))
@@ -90,7 +99,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while (orders := self._queue.get()) is not None:
+            while (orders := self._next()) is not None:
                 more = self._take(orders)
                 for start in range(0, len(orders), _LARGEST):
                     self._serve(orders[start : start + _LARGEST])
@@ -98,6 +107,32 @@ class Writer:
                     return
         finally:
             self._db.close()
+
+    def _next(self) -> list[_Order] | None:
+        """Return what is asked for next, None at the end; try meanwhile whether a file that is away is back."""
+        while self._away:
+            if time.monotonic() >= self._next_try:
+                self._try()
+            with contextlib.suppress(Empty):
+                return self._queue.get(timeout=_TRY_S)
+        return self._queue.get()
+
+    def _try(self) -> None:
+        self._next_try = time.monotonic() + _TRY_S
+        with contextlib.suppress(sqlite3.Error):
+            begin(self._db)
+            try:
+                touch(self._db)
+                self._db.execute("COMMIT")
+                self._tell(True)
+            finally:
+                roll_back(self._db)
+
+    def _tell(self, there: bool, why: str = "") -> None:
+        if self._away == there:
+            self._away, self._next_try = not there, time.monotonic() + _TRY_S
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                self._loop.call_soon_threadsafe(self._on_change, there, why)
 
     def _take(self, orders: list[_Order]) -> bool:
         """Add to the orders all that waits; False when there will be no more."""
@@ -127,6 +162,7 @@ class Writer:
             return self._commit(orders)
         except Exception as error:  # noqa: BLE001 - each of them is an operation's outcome, and the thread goes on
             if _of_the_file(error):
+                self._tell(False, str(error))
                 return [StoreUnavailableError(str(error)) for _ in orders]
             if len(orders) == 1:
                 return [error]

@@ -1,22 +1,23 @@
 """Teams and keys while the gateway runs: kept up with the store, and changed there."""
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, InvalidRequestError
-from gateway.policies import KeyPolicy, TeamPolicy, TeamSettings
-from gateway.store.contract import Kind, Store, StoreUnavailableError
+from gateway.policies import TEAM_NAME, KeyPolicy, TeamPolicy, TeamSettings
+from gateway.store.contract import Change, Kind, Store, StoreUnavailableError
 from gateway.teams.keys import Keyring, new_key
 from gateway.teams.known import Key, Known, Source, StoredKey, Team
 
 POLL_S = 0.4
-# A name of dots alone would lead elsewhere in a URL.
-_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+_TRIES = 100  # of each, another process changed something
 
+
+_Made = TypeVar("_Made")
 Report = Callable[[str, str], None]
 
 
@@ -118,33 +119,42 @@ class Roster:
 
     async def add_team(self, name: str, policy: TeamPolicy) -> Team:
         """Make a team; keys that a former team of that name left behind are its own."""
-        async with self._changing:
-            await self.refresh()
-            if not _NAME.fullmatch(name):
+
+        def plan() -> tuple[Team, list[Change]]:
+            if not TEAM_NAME.fullmatch(name):
                 raise InvalidRequestError(
                     "expected a name of 1 to 64 letters, digits, dots, dashes, underscores", "name"
                 )
             if name in self._known.teams:
                 raise ConflictError(f"There is a team {name} already.")
-            return await self._put_team(name, policy)
+            return self._with_policy(name, policy)
+
+        return await self._change(plan)
 
     async def change_team(self, name: str, policy: TeamPolicy) -> Team:
         """Let another policy hold for the team from now on."""
-        async with self._changing:
-            await self.refresh()
-            _changeable(self._team(name))
-            return await self._put_team(name, policy)
+        return await self.edit_team(name, lambda _: policy)
 
-    async def _put_team(self, name: str, policy: TeamPolicy) -> Team:
+    async def edit_team(self, name: str, edit: Callable[[TeamPolicy], TeamPolicy]) -> Team:
+        """Let what `edit` makes of the team's policy hold from now on; it is asked again where others were quicker."""
+
+        def plan() -> tuple[Team, list[Change]]:
+            team = self._team(name)
+            _changeable(team)
+            return self._with_policy(name, edit(team.policy))
+
+        return await self._change(plan)
+
+    def _with_policy(self, name: str, policy: TeamPolicy) -> tuple[Team, list[Change]]:
         # What was not said stays unsaid, so that an earlier release, too, can read what it knows of.
-        await self._write(Kind.TEAM, name, policy.model_dump_json(exclude_unset=True).encode())
-        keys = sum(key.team == name for key in self._known.keys.values())
-        return Team(name, policy, Source.STORE, keys)
+        document = policy.model_dump_json(exclude_unset=True).encode()
+        keys = len(self._keys_of(name))
+        return Team(name, policy, Source.STORE, keys), [Change(Kind.TEAM, name, document)]
 
     async def remove_team(self, name: str, cascade: bool = False, open_to_all: bool = False) -> None:
         """Remove a team that has no keys, or with `cascade` its keys too; the last team only if `open_to_all`."""
-        async with self._changing:
-            await self.refresh()
+
+        def plan() -> tuple[None, list[Change]]:
             team = self._team(name)
             _changeable(team)
             if team.keys and not cascade:
@@ -154,10 +164,10 @@ class Roster:
                     f"{name} is the last team: without teams everybody may call without a key. "
                     "Make another one first, or ask for open_to_all."
                 )
-            # The keys go first: were this to break off, none would be left for the team's next namesake.
-            for key in self._keys_of(name):
-                await self._store.put(Kind.KEY, key.id, None)
-            await self._write(Kind.TEAM, name, None)
+            gone = [Change(Kind.KEY, key.id, None) for key in self._keys_of(name)]
+            return None, [*gone, Change(Kind.TEAM, name, None)]
+
+        await self._change(plan)
 
     async def list_keys(self, team: str | None = None) -> tuple[Key, ...]:
         """Return all keys, or the team's, by team and in the order they were made."""
@@ -173,50 +183,43 @@ class Roster:
 
     async def add_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
         """Make a key; it is returned here, as the only time that it is known, with what is kept of it."""
-        async with self._changing:
-            await self.refresh()
+
+        def plan() -> tuple[tuple[str, Key], list[Change]]:
             self._team(team)
-            return await self._put_new_key(team, policy)
+            key, stored = _new_key(team, policy)
+            return (key, stored.key()), [_keeping(stored)]
+
+        return await self._change(plan)
 
     async def rotate_key(self, identity: str, grace: timedelta = timedelta(0)) -> tuple[str, Key]:
         """Make a key that follows this one, with all that holds for it; this one expires after the grace."""
-        async with self._changing:
-            await self.refresh()
+
+        def plan() -> tuple[tuple[str, Key], list[Change]]:
             old = self._made_key(identity)
             self._team(old.team)
-            made = await self._put_new_key(old.team, old.policy)
-            await self._retire(old, grace)
-            return made
+            key, stored = _new_key(old.team, old.policy)
+            return (key, stored.key()), [_keeping(stored), _retiring(old, grace)]
 
-    async def _put_new_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
-        if policy.expires is not None and policy.expires <= datetime.now(UTC):
-            raise InvalidRequestError("expected a time to come", "expires")
-        key = new_key()
-        stored = StoredKey.of(key, team, policy)
-        await self._put_key(stored)
-        return key, stored.key()
-
-    async def _retire(self, old: Key, grace: timedelta) -> None:
-        if grace <= timedelta(0):
-            await self._write(Kind.KEY, old.id, None)
-            return
-        ends = datetime.now(UTC) + grace
-        expires = min(ends, old.policy.expires) if old.policy.expires else ends
-        await self._put_key(old.stored(expires))
-
-    async def _put_key(self, stored: StoredKey) -> None:
-        await self._write(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+        return await self._change(plan)
 
     async def revoke_key(self, identity: str) -> None:
         """Let the key be refused from now on."""
-        async with self._changing:
-            await self.refresh()
-            await self._write(Kind.KEY, self._made_key(identity).id, None)
+        await self._change(lambda: (None, [Change(Kind.KEY, self._made_key(identity).id, None)]))
 
-    async def _write(self, kind: Kind, name: str, document: bytes | None) -> None:
-        await self._store.put(kind, name, document)
-        with suppress(StoreUnavailableError):  # It is written; the next poll sees it.
-            await self.refresh()
+    async def _change(self, plan: Callable[[], tuple[_Made, Sequence[Change]]]) -> _Made:
+        """Make the changes that `plan` finds right by what is known, all or none; return what it says is made.
+
+        Where another process was quicker it is asked again, about what is known then.
+        """
+        async with self._changing:
+            for _ in range(_TRIES):
+                await self.refresh()
+                made, changes = plan()
+                if await self._store.change(changes, self._version or 0):
+                    with suppress(StoreUnavailableError):  # It is written; the next poll sees it.
+                        await self.refresh()
+                    return made
+        raise ConflictError("Others change teams and keys all the time; please try again.")
 
     def _team(self, name: str) -> Team:
         team = self._known.teams.get(name)
@@ -244,3 +247,21 @@ class Roster:
 def _changeable(team: Team) -> None:
     if team.source is Source.CONFIGURATION:
         raise ConflictError(f"Team {team.name} is declared in the configuration; it can only be changed there.")
+
+
+def _new_key(team: str, policy: KeyPolicy) -> tuple[str, StoredKey]:
+    if policy.expires is not None and policy.expires <= datetime.now(UTC):
+        raise InvalidRequestError("expected a time to come", "expires")
+    key = new_key()
+    return key, StoredKey.of(key, team, policy)
+
+
+def _keeping(stored: StoredKey) -> Change:
+    return Change(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+
+
+def _retiring(old: Key, grace: timedelta) -> Change:
+    if grace <= timedelta(0):
+        return Change(Kind.KEY, old.id, None)
+    ends = datetime.now(UTC) + grace
+    return _keeping(old.stored(min(ends, old.policy.expires) if old.policy.expires else ends))

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from gateway.config import AzureSettings
+from gateway.destinations import AzureSettings
 
 # What a deployment serves; everything else is asked of the resource.
 _OF_A_DEPLOYMENT = ("/chat/", "/completions", "/embeddings", "/images/", "/audio/")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.http1.dialing import Proxy
 from gateway.http1.reply import Headers
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.errors import UpstreamNotConnectedError, UpstreamTimeoutError, UpstreamUnreachableError
 from gateway.http1.connection import Request, Timeouts
 from gateway.http1.dialing import Origin, Proxy

@@ -18,6 +18,7 @@ from gateway.upstreams.candidates import Candidates
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import Recorded, pipeline
 from tests.gateway.store import servers
+from tests.gateway.store.cases import full_disk
 from tests.integration.client import chat_body
 from tests.upstreams import Upstream
 
@@ -123,8 +124,23 @@ async def test_a_shared_store_that_goes_away_is_said_and_its_return_too(tmp_path
             await until(lambda: counted(metrics, "store_up") == 0)
             server.start()
             await until(lambda: counted(metrics, "store_up") == 1)
-    assert [entry["status"] for entry in logged if entry["event"] == "store"] == ["away", "back"]
+    said = [(entry["status"], entry.get("detail", "")[:6]) for entry in logged if entry["event"] == "store"]
+    assert said == [("away", "Redis:"), ("back", "")]
     assert not (tmp_path / "gateway.db").exists()
+
+
+async def test_a_file_that_can_not_be_written_is_said_and_its_return_too(tmp_path: Path) -> None:
+    with capture_logs() as logged:
+        own, metrics = accounts(tmp_path)
+        async with own.running():
+            await own.store.touch()
+            with full_disk(tmp_path / "gateway.db"), pytest.raises(StoreUnavailableError):
+                await own.store.touch()
+            await until(lambda: counted(metrics, "store_up") == 0)
+            await until(lambda: counted(metrics, "store_up") == 1)
+    said = [(entry["status"], entry.get("detail")) for entry in logged if entry["event"] == "store"]
+    assert [status for status, _ in said] == ["away", "back"]
+    assert said[0][1]
 
 
 async def test_a_shared_store_may_come_later(tmp_path: Path) -> None:

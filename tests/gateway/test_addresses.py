@@ -1,18 +1,22 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import certifi
 import pytest
-from pydantic import SecretStr
+from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 
-from gateway.addresses import certificates, http_url, listening, proxy_url, store_url
+from gateway.addresses import certificates, http_url, listening, model_name, placed, proxy_url, store_url
 
 
 def test_good_ones() -> None:
     assert http_url("https://api.example:8443/v1/") == "https://api.example:8443/v1"
     for good in ("http://proxy", "http://proxy:3128/", "http://user:p%2Fw@proxy:3128"):
         assert proxy_url(SecretStr(good)).get_secret_value() == good
-    for good in ("redis://:pw@127.0.0.1:6379/0", "rediss://h/1?ssl_ca_certs=/a", "unix:///run/redis.sock?db=1"):
+    tls = f"rediss://h/1?ssl_ca_certs={certifi.where()}&ssl_cert_reqs=none&ssl_check_hostname=false"
+    plain = ("redis://:pw@127.0.0.1:6379/0", "redis://h", "redis://h/", "redis://h?db=3", "redis://h/?client_name=gw")
+    for good in (*plain, tls, "unix:///run/redis.sock?db=1", "unix://u:pw@/run/redis.sock"):
         assert store_url(SecretStr(good)).get_secret_value() == good
 
 
@@ -96,6 +100,56 @@ def test_a_port_in_a_url_can_be_one(port: str) -> None:
     for url, check in ((f"http://h:{port}", proxy_url), (f"redis://h:{port}/0", store_url)):
         with pytest.raises(ValueError, match=r"^expected "):
             check(SecretStr(url))
+
+
+@pytest.mark.parametrize(
+    "url, said",
+    [
+        ("redis://h:6379/staging", "expected the number of a database"),
+        ("redis://h:6379/-1", "expected the number of a database"),
+        ("redis://h:6379/1/2", "expected the number of a database"),
+        ("redis://h:6379/99999999999", "expected the number of a database"),
+        ("redis://h/?db=", "expected the number of a database"),
+        ("redis://h/1?db=2", "expected one number of a database"),
+        ("redis://h?hidden=bar", "an option behind the ? that is not known; expected db, username, password, client_"),
+        ("redis://h?ssl_cert_reqs=none", "an option behind the ? that is not known"),
+        ("redis://h?socket_timeout=hidden", "an option behind the ? that is not known"),
+        ("rediss://h?ssl_cert_reqs=hidden", "the option ssl_cert_reqs behind the ? has a value that can't be one"),
+        ("rediss://h?ssl_ca_certs=/hidden.pem", "the option ssl_ca_certs behind the ? has a value that can't be one"),
+        ("rediss://h?ssl_ca_certs=ca.pem", "the option ssl_ca_certs behind the ? has a value that can't be one"),
+        ("rediss://h?ssl_ca_path=hidden%00", "the option ssl_ca_path behind the ? has a value that can't be one"),
+        ("unix://run/redis.sock", "expected unix:///path/of/the/socket"),
+        ("unix://", "expected unix:///path/of/the/socket"),
+    ],
+)
+def test_what_the_client_library_would_pass_over(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(said)) as caught:
+        store_url(SecretStr(url))
+    assert "hidden" not in str(caught.value)
+
+
+class Placed(BaseModel):
+    file: Annotated[Path, AfterValidator(placed)] = Path("none")
+    model: Annotated[str, AfterValidator(model_name)] = ""
+
+
+def test_paths_go_from_the_configurations_folder_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given, meant in (("a/b", "a/b"), ("../a", "../a"), ("~/a", "home/a"), (f"{tmp_path}/c", "c")):
+        assert Placed.model_validate({"file": given}, context=tmp_path).file == tmp_path / meant
+    assert Placed.model_validate({"file": "a"}).file == Path("a")
+    for wrong in ("a\0b", "~no-such-user/a"):
+        with pytest.raises(ValidationError, match=r"expected a path without a NUL|no home is known"):
+            Placed.model_validate({"file": wrong}, context=tmp_path)
+
+
+def test_a_model_is_a_name_unless_it_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "org" / "here").mkdir(parents=True)
+    path = str(tmp_path / "org/here")
+    for given, meant in (("org/here", path), ("org/gone", "org/gone"), ("./org/here", path), ("~/org/here", path)):
+        assert Placed.model_validate({"model": given}, context=tmp_path).model == meant
+    assert Placed.model_validate({"model": "a" * 5000}, context=tmp_path).model == "a" * 5000
 
 
 def test_certificates_are_read_before_anything_starts(tmp_path: Path) -> None:

@@ -176,12 +176,23 @@ def test_a_rotated_key_is_followed_by_another(shell: Shell) -> None:
         ("keys add declared --expires 0s", "expires: expected a time to come"),
         ("keys list --team nobody", "There is no team nobody."),
         ("keys rotate key_none", "There is no key key_none."),
+        ("keys add declared --expires 999999w", "--expires 999999w: expected 36500d at most"),
         ("keys rotate key_none --grace soon", "--grace soon: expected a time"),
+        ("keys rotate key_none --grace 999999w", "--grace 999999w: expected a time"),
         ("keys revoke key_none", "There is no key key_none."),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(shell: Shell, words: str, said: str) -> None:
     assert shell.complaint(*words.split()).startswith(said)
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!timestamp x", "!!int x", "[" * 3000])
+def test_a_value_or_a_file_that_yaml_can_not_read_is_said_in_one_line(shell: Shell, tmp_path: Path, value: str) -> None:
+    said = shell.complaint("teams", "add", "b", f"budget.usd={value}")
+    assert said.startswith("budget.usd: expected a value such as 5")
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"budget:\n  usd: {value}\n")
+    assert shell.complaint("teams", "add", "b", "--policy", str(file)).startswith(f"{file}:")
 
 
 def test_the_last_team_and_a_team_with_keys_go_only_when_that_is_meant(shell: Shell) -> None:

@@ -1,10 +1,21 @@
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gateway.config import DEFAULT_UPSTREAM_URL, load, parse
+from gateway.app import create_app
+from gateway.config import DEFAULT_UPSTREAM_URL, Settings, load, parse
 from gateway.yaml_source import ConfigError
+from tests.gateway.asgi import JSON, Call, started
+from tests.integration.client import chat_body
+from tests.upstreams import Upstream
 
 ENVIRON = {"UPSTREAM_KEY": "sk-upstream-secret", "ADMIN_TOKEN": "token-0123456789"}
 FULL = """\
@@ -85,6 +96,13 @@ def test_yaml_switches_are_words(bare: str, mode: str) -> None:
             '"${ADMIN_TOKEN}", read_token: "${ADMIN_TOKEN}"}',
             "gw.yaml:8: admin: read_token: expected a token beside it, and another one",
         ),
+        ("main: {base", '"a\\nb": {base', "gw.yaml:2: upstreams.'a\\nb': expected a name without line breaks"),
+        ("acme: {keys", "a b: {keys", "gw.yaml:7: teams.a b: expected a name of 1 to 64 letters"),
+        ("admin:", "limits: {body_mb: .inf}\nadmin:", "gw.yaml:8: limits.body_mb: expected a finite number"),
+        ("usd: 5.00", "usd: .nan", "gw.yaml:7: teams.acme.budget.usd: expected a finite number"),
+        ("/0", "/staging", "gw.yaml:9: redis.url: expected the number of a database"),
+        ('api_key: "$', 'headers: {Host: x}, api_key: "$', "gw.yaml:2: upstreams.main.headers.Host: the gateway sets"),
+        ("admin:", 'store: {path: "a\\0"}\nadmin:', "gw.yaml:8: store.path: expected a path without a NUL"),
     ],
 )
 def test_every_mistake_is_named_with_line_and_field(old: str, new: str, message: str) -> None:
@@ -179,3 +197,101 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\xfd")
     with pytest.raises(ConfigError, match="expected UTF-8"):
         load(binary)
+
+
+def test_paths_go_from_the_files_folder_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
+    (tmp_path / "gw.yaml").write_text(
+        "upstreams: {main: {base_url: http://h/v1, ca_file: ca.pem}}\n"
+        "store: {path: data/own.db}\nwindowing: {embedding_model: ./model}"
+    )
+    monkeypatch.chdir(tmp_path / "else")
+    for name in (tmp_path / "gw.yaml", Path("../gw.yaml")):
+        found = load(name)
+        paths = found.upstreams["main"].ca_file, found.store.path, Path(found.windowing.embedding_model)
+        assert paths == (tmp_path / "ca.pem", tmp_path / "data/own.db", tmp_path / "model")
+
+
+def numbers(schema: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every number that the schema speaks of, with its place."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("number", "integer"):
+            yield place, schema
+        schema = schema.items()
+    elif isinstance(schema, list):
+        schema = enumerate(schema)
+    else:
+        return
+    for name, inner in schema:
+        yield from numbers(inner, f"{place}/{name}")
+
+
+def test_every_number_has_bounds() -> None:
+    schema = dict(numbers(Settings.model_json_schema(), ""))
+    assert len(schema) > 40
+    bounds = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
+    assert not [place for place, found in schema.items() if not all(any(n in found for n in names) for names in bounds)]
+
+
+def extreme(schema: Mapping[str, Any], whole: Mapping[str, Any], largest: bool) -> Any:
+    """Return the schema's sections with every number at one of its ends; None where there is no number."""
+    if "$ref" in schema:
+        return extreme(whole["$defs"][schema["$ref"].rpartition("/")[2]], whole, largest)
+    for branch in schema.get("anyOf", schema.get("oneOf", ())):
+        if (found := extreme(branch, whole, largest)) is not None:
+            return found
+    if schema.get("type") in ("number", "integer"):
+        step = 1 if schema["type"] == "integer" else 1e-9
+        if largest:
+            return schema["maximum"] if "maximum" in schema else schema["exclusiveMaximum"] - step
+        return schema["minimum"] if "minimum" in schema else schema["exclusiveMinimum"] + step
+    found = {name: extreme(inner, whole, largest) for name, inner in schema.get("properties", {}).items()}
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("key", ["sk-unlimited", "sk-budgeted"])
+async def test_what_is_good_serves_requests(upstream: Upstream, tmp_path: Path, largest: bool, key: str) -> None:
+    """Every number at its end: a request succeeds, or is refused for a reason of its own."""
+    schema = Settings.model_json_schema()
+    sections = extreme(schema, schema, largest)
+    of = {name: extreme(schema["$defs"][name], schema, largest) for name in ("ModelSettings", "TeamSettings")}
+    upstreams = {"main": {**extreme(schema["$defs"]["UpstreamSettings"], schema, largest), "base_url": upstream.url}}
+    del (
+        of["TeamSettings"]["budget"]["tokens"],
+        sections["redis"],
+        sections["telemetry"],
+        sections["windowing"]["processes"],
+    )
+    teams = {"free": {"keys": ["sk-unlimited"]}, "acme": {**of["TeamSettings"], "keys": ["sk-budgeted"]}}
+    sections["windowing"]["mode"] = "off"
+    settings = Settings.model_validate(
+        {
+            **sections,
+            "store": {**sections["store"], "path": tmp_path / "gateway.db"},
+            "upstreams": upstreams,
+            "teams": teams,
+            "models": {"gpt-4o-mini": of["ModelSettings"]},
+        }
+    )
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        app = create_app(settings)
+        async with started(app):
+            call = Call("POST", "/v1/chat/completions", chat_body(), JSON, (b"authorization", f"Bearer {key}".encode()))
+            await call.to(app)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert call.status == 200 or call.json()["error"]["code"] not in (None, "internal_error"), call.body
+    if largest and key == "sk-unlimited":
+        assert call.status == 200
+
+
+@given(st.sampled_from(["4000", "main}", "gpt-4o-mini", "5.00", "month", '"${ADMIN_TOKEN}"', "acme"]), st.text())
+def test_whatever_a_file_holds_it_is_good_or_its_mistakes_are_named(old: str, new: str) -> None:
+    assert old in FULL
+    with suppress(ConfigError):
+        parse(FULL.replace(old, new), "gw.yaml", ENVIRON)

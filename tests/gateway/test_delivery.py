@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.config import UpstreamSettings
 from gateway.delivery import BrokenReplyError, Delivery, relay
+from gateway.destinations import UpstreamSettings
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
 from gateway.usage import Relayed, Usage

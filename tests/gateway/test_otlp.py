@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import SecretStr
 
-from gateway.config import AzureSettings, TelemetrySettings, UpstreamSettings
+from gateway.destinations import AzureSettings, TelemetrySettings, UpstreamSettings
 from gateway.journey import Call, Journey, Stretch
 from gateway.otlp import Exporter, spans_of
 from gateway.record import RequestRecord, Stages

@@ -13,7 +13,7 @@ from gateway.store.entries import Group, Span
 from gateway.windowing.types import Decision, Reason, WindowOutcome
 from tests.gateway.asgi import JSON, Call
 from tests.gateway.pipelines import pipeline
-from tests.gateway.test_pipeline import LONG, WINDOWED, Windowing, a_window, chat, for_ever
+from tests.gateway.test_pipeline import CHAT, LONG, LONG_STREAM, WINDOWED, Windowing, a_window, chat, for_ever
 from tests.integration.client import chat_body
 from tests.upstreams import Upstream
 

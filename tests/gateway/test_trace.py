@@ -1,7 +1,8 @@
 import pytest
 
 from gateway.budgets.worst_case import Weighing, WorstCase
-from gateway.config import ModelSettings, Settings, UpstreamSettings
+from gateway.config import ModelSettings, Settings
+from gateway.destinations import UpstreamSettings
 from gateway.pricing import PriceBook
 from gateway.request import ApiRequest
 from gateway.savings import Saving

@@ -123,6 +123,25 @@ async def test_a_rotated_key_is_followed_by_a_new_one(store: UnsteadyStore, body
     assert len((await operator.send("GET", "/keys")).json()["data"]) == left
 
 
+@pytest.mark.parametrize(
+    "path, fields, field",
+    [
+        ("/teams", {"name": "a", "models": ["\ud800"]}, "models.0"),
+        ("/teams", {"name": "a", "budget": {"usd": 1, "models": ["\ud800"]}}, "budget.models.0"),
+        ("/teams", {"name": "a", "limits": {"tokens_per_minute": 10**30}}, "limits.tokens_per_minute"),
+        ("/teams", {"name": "\ud800"}, "name"),
+        ("/teams/acme/keys", {"models": ["\ud800"]}, "models.0"),
+        ("/teams/acme/keys", {"name": "\ud800"}, "name"),
+    ],
+)
+async def test_what_can_not_be_kept_is_refused(
+    store: UnsteadyStore, path: str, fields: dict[str, Any], field: str
+) -> None:
+    operator = Operator(store, acme={})
+    reply = await operator.send("POST", path, fields)
+    assert (reply.status, reply.json()["error"]["param"]) == (400, field)
+
+
 async def test_the_api_is_documented(store: UnsteadyStore) -> None:
     document = (await Call("GET", "/admin/openapi.json").to(Operator(store).app)).json()
     operations = {

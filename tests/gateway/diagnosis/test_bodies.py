@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis.bodies import TooLongError, body_of
 from gateway.errors import UpstreamUnreachableError
 from gateway.upstreams.upstream import Upstream as Client

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.diagnosis import conformance
 from gateway.diagnosis.conformance import GatewayNotStartedError, UpstreamSilentError, compared, model_of
 from gateway.diagnosis.probes import Probe, probes

@@ -14,6 +14,7 @@ from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level
 from gateway.policies import TeamPolicy
 from gateway.teams.roster import Roster
+from tests.gateway.store.cases import full_disk
 from tests.upstreams import Upstream
 
 
@@ -64,6 +65,16 @@ async def test_fallbacks_are_looked_at_too(upstream: Upstream, tmp_path: Path) -
     models = {"gpt-4o-mini": {"upstream": "main", "fallbacks": [{"model": "unheard-of"}]}}
     findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}}, models=models)
     assert "unheard-of" in findings["model gpt-4o-mini"].said
+
+
+async def test_a_store_that_can_only_be_read_is_said(upstream: Upstream, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"upstreams": {"main": {"base_url": upstream.url}}})
+    async with stores.opened(settings, tmp_path / "gateway.yaml") as store:
+        await store.touch()
+        with full_disk(tmp_path / "gateway.db"):
+            findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}})
+    assert findings["store"].level is Level.ERROR
+    assert findings["store"].said.startswith("SQLite can't be used: ")
 
 
 async def test_teams_in_the_store_are_teams_too(upstream: Upstream, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """What the tests of stores hand in: reservations, settlements, entries, in few words."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from gateway.store.contract import Charge, Hold, Reservation, Settlement, Standing, Store
+from gateway.store.contract import Change, Charge, Hold, Kind, Reservation, Settlement, Standing, Store
 from gateway.store.entries import Entry, Span
 
 NOW = 2_000_000_000.0  # a Wednesday in 2033, 03:33:20 UTC: nothing that these tests write is old
@@ -38,3 +42,20 @@ async def state(store: Store, counter: str = "usd", team: str = TEAM) -> tuple[i
 
 async def ledger(store: Store, span: Span = ALWAYS, team: str | None = None) -> list[Entry]:
     return [found async for found in store.entries(span, team)]
+
+
+async def put(store: Store, kind: Kind, name: str, document: bytes | None) -> None:
+    """Write a document, or remove it, where nobody else changes any."""
+    assert await store.change([Change(kind, name, document)], await store.version())
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Let no file grow beyond what the log of SQLite's file is now: what a full disk is like."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = path.with_name(f"{path.name}-wal")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size if log.exists() else 0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

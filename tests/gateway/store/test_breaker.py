@@ -27,19 +27,30 @@ def changes() -> list[bool]:
 
 @pytest.fixture
 def breaker(clock: Clock, changes: list[bool]) -> Breaker:
-    return Breaker(changes.append, clock)
+    return Breaker(lambda there, _why: changes.append(there), clock)
 
 
 def fail(breaker: Breaker, times: int = THRESHOLD) -> None:
     for _ in range(times):
-        breaker.failed()
+        breaker.failed("silence")
 
 
 def test_it_opens_after_several_failures_in_a_row(breaker: Breaker, changes: list[bool]) -> None:
     fail(breaker, THRESHOLD - 1)
     assert (breaker.admits(), breaker.closed, changes) == (True, True, [])
-    breaker.failed()
+    breaker.failed("silence")
     assert (breaker.admits(), breaker.closed, changes) == (False, False, [False])
+
+
+def test_why_it_opened_is_told_and_the_latest_reason_is_at_hand(clock: Clock) -> None:
+    told: list[tuple[bool, str]] = []
+    breaker = Breaker(lambda *said: told.append(said), clock)
+    breaker.failed("silence")
+    breaker.failed("refusal", certainly=True)
+    breaker.failed("silence")
+    assert (told, breaker.why) == ([(False, "refusal")], "silence")
+    breaker.succeeded()
+    assert told[1:] == [(True, "")]
 
 
 def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
@@ -51,13 +62,13 @@ def test_a_success_in_between_starts_the_count_again(breaker: Breaker) -> None:
 
 def test_failures_far_apart_are_not_in_a_row(breaker: Breaker, clock: Clock) -> None:
     for _ in range(THRESHOLD + 1):
-        breaker.failed()
+        breaker.failed("silence")
         clock.now += WINDOW_S
     assert breaker.admits()
 
 
 def test_one_failure_that_is_certain_opens_it(breaker: Breaker, changes: list[bool]) -> None:
-    breaker.failed(certainly=True)
+    breaker.failed("refusal", certainly=True)
     assert (breaker.admits(), changes) == (False, [False])
 
 
@@ -85,7 +96,7 @@ def test_his_failure_leaves_it_open_for_another_pause_and_says_nothing(
     clock.now += PAUSE_S
     assert breaker.admits()
     clock.now += PAUSE_S / 2
-    breaker.failed()
+    breaker.failed("silence")
     clock.now += PAUSE_S - 0.01
     assert not breaker.admits()
     clock.now += 0.01

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from gateway.store.contract import Granted, Kind, Refused, Settled, Standing, Store
+from gateway.store.contract import Change, Granted, Kind, Refused, Settled, Standing, Store
 from gateway.store.entries import State
-from tests.gateway.store.cases import NOW, TEAM, entry, hold, ledger, reservation, settlement, state
+from tests.gateway.store.cases import NOW, TEAM, entry, hold, ledger, put, reservation, settlement, state
 
 
 async def test_all_holds_are_taken_and_the_standings_are_in_their_order(store: Store) -> None:
@@ -243,30 +243,49 @@ async def test_unsettled_entries_are_oldest_first_and_of_a_team_where_one_is_nam
 
 
 async def test_documents_are_kept_by_kind_and_name(store: Store) -> None:
-    await store.put(Kind.TEAM, "acme", b"{}")
-    await store.put(Kind.KEY, "acme", b"\x00\xff")
-    await store.put(Kind.TEAM, "other", b"")
+    await put(store, Kind.TEAM, "acme", b"{}")
+    await put(store, Kind.KEY, "acme", b"\x00\xff")
+    await put(store, Kind.TEAM, "other", b"")
     assert await store.documents(Kind.TEAM) == {"acme": b"{}", "other": b""}
     assert await store.documents(Kind.KEY) == {"acme": b"\x00\xff"}
 
 
 async def test_a_document_is_replaced_and_removed(store: Store) -> None:
-    await store.put(Kind.TEAM, "acme", b"1")
-    await store.put(Kind.TEAM, "acme", b"2")
+    await put(store, Kind.TEAM, "acme", b"1")
+    await put(store, Kind.TEAM, "acme", b"2")
     assert await store.documents(Kind.TEAM) == {"acme": b"2"}
-    await store.put(Kind.TEAM, "acme", None)
-    await store.put(Kind.TEAM, "never", None)
+    await put(store, Kind.TEAM, "acme", None)
+    await put(store, Kind.TEAM, "never", None)
     assert await store.documents(Kind.TEAM) == {}
 
 
 async def test_the_version_changes_with_documents_and_with_nothing_else(store: Store) -> None:
     versions = [await store.version()]
     for document in (b"1", b"2", None):
-        await store.put(Kind.KEY, "k", document)
+        await put(store, Kind.KEY, "k", document)
         versions.append(await store.version())
     assert len(set(versions)) == 4
     await store.settle(settlement("r1", ("usd", 1)))
+    await store.touch()
     assert await store.version() == versions[-1]
+
+
+async def test_documents_change_together_and_only_where_nobody_changed_them_since(store: Store) -> None:
+    before = await store.version()
+    assert await store.change([Change(Kind.TEAM, "a", b"1"), Change(Kind.KEY, "k", b"")], before)
+    for late in (before, before + 12345):
+        assert not await store.change([Change(Kind.TEAM, "a", None), Change(Kind.TEAM, "b", b"2")], late)
+    assert await store.documents(Kind.TEAM) == {"a": b"1"}
+    assert await store.change([Change(Kind.TEAM, "a", None), Change(Kind.KEY, "j", b"2")], await store.version())
+    assert (await store.documents(Kind.TEAM), await store.documents(Kind.KEY)) == ({}, {"k": b"", "j": b"2"})
+
+
+async def test_of_many_changes_at_once_one_is_made(store: Store) -> None:
+    version = await store.version()
+    changes = [[Change(Kind.TEAM, "race", b"%d" % number)] for number in range(20)]
+    done = await asyncio.gather(*(store.change(change, version) for change in changes))
+    assert done.count(True) == 1
+    assert await store.documents(Kind.TEAM) == {"race": b"%d" % done.index(True)}
 
 
 async def test_closing_finishes_what_was_handed_in(store: Store) -> None:

@@ -10,7 +10,8 @@ import pytest
 from gateway.store.contract import Granted, Hold, Kind, Refused, StoreUnavailableError
 from gateway.store.entries import Group
 from gateway.store.redis import RedisStore
-from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, reservation, settlement, state
+from gateway.store.redis_scripts import scripts
+from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, put, reservation, settlement, state
 from tests.gateway.store.servers import RedisServer, running
 
 TIMEOUT_MS = 50
@@ -42,7 +43,8 @@ def changes() -> list[bool]:
 async def opened(
     server: RedisServer, changes: list[bool] | None = None, timeout_ms: int = TIMEOUT_MS
 ) -> AsyncIterator[RedisStore]:
-    store = RedisStore(server.url, timeout_ms, on_change=(changes if changes is not None else []).append)
+    told = changes if changes is not None else []
+    store = RedisStore(server.url, timeout_ms, on_change=lambda there, _why: told.append(there))
     await store.open()
     try:
         yield store
@@ -113,7 +115,7 @@ async def test_every_operation_is_bounded(server: RedisServer) -> None:
         lambda store: store.unsettled(),
         lambda store: store.version(),
         lambda store: store.documents(Kind.KEY),
-        lambda store: store.put(Kind.KEY, "k", b""),
+        lambda store: put(store, Kind.KEY, "k", b""),
     ]
     for operation in operations:
         async with opened(server) as store:
@@ -166,15 +168,15 @@ async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
 
 
 @pytest.mark.parametrize(
-    ("away", "restored"),
+    ("away", "restored", "why"),
     [
-        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
-        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "read only replica"),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "used memory > 'maxmemory'"),
     ],
     ids=["read only", "out of memory"],
 )
 async def test_a_server_that_can_only_be_read_is_away_until_it_can_be_written_to(
-    server: RedisServer, changes: list[bool], away: tuple[str, ...], restored: tuple[str, ...]
+    server: RedisServer, changes: list[bool], away: tuple[str, ...], restored: tuple[str, ...], why: str
 ) -> None:
     async with opened(server, changes, timeout_ms=500) as store:
         await store.reserve(reservation("r1", hold()))
@@ -182,9 +184,14 @@ async def test_a_server_that_can_only_be_read_is_away_until_it_can_be_written_to
         try:
             await refusals(store, 1)
             assert changes == [False]
+            with pytest.raises(StoreUnavailableError, match=f"^Redis: .*{why}.*; it is asked again within a second"):
+                await store.version()
             await asyncio.sleep(1.05)
             with pytest.raises(StoreUnavailableError):
                 await store.version()  # reading would work
+            await asyncio.sleep(1.05)
+            with pytest.raises(StoreUnavailableError, match=why):
+                await store.touch()
             assert changes == [False]
         finally:
             server.ask(*restored)
@@ -255,10 +262,20 @@ async def test_a_script_keeps_to_the_slot_of_its_team() -> None:
                 await store.settle_all([settlement("r1", (ODD, 1), team=team), settlement("r2", (ODD, 1), team=team)])
                 assert await state(store, ODD, team) == (2, 0)
                 assert [found.id for found in await ledger(store, team=team)] == ["r1", "r2"]
-            await store.put(Kind.TEAM, ODD, b"{}")
+            await put(store, Kind.TEAM, ODD, b"{}")
             assert await store.documents(Kind.TEAM) == {ODD: b"{}"}
             assert [row.requests for row in await store.usage(ALWAYS, (Group.TEAM,))] == [2] * 6
             assert await store.prune(NOW + 7200) == 12
+
+
+async def test_a_change_that_is_sent_again_is_made_once_and_is_said_to_be(server: RedisServer) -> None:
+    """The line does so where it lost the connection, and maybe an answer."""
+    async with opened(server, timeout_ms=5000) as store:
+        keys = (store._keys.version, store._keys.documents(Kind.TEAM))
+        first = scripts().change.call(keys, 17, 0, 2, "acme", b"1")
+        later = scripts().change.call(keys, 18, 0, 2, "acme", b"2")
+        assert await store._line.ask([first, first, later]) == [1, 1, 0]
+        assert (await store.documents(Kind.TEAM), await store.version()) == ({"acme": b"1"}, 17)
 
 
 async def test_stores_of_other_prefixes_are_others(server: RedisServer) -> None:
@@ -266,7 +283,7 @@ async def test_stores_of_other_prefixes_are_others(server: RedisServer) -> None:
     await other.open()
     async with opened(server, timeout_ms=5000) as store:
         await store.settle(settlement("r1", ("usd", 5)))
-        await store.put(Kind.TEAM, "acme", b"{}")
+        await put(store, Kind.TEAM, "acme", b"{}")
         assert await state(other) == (0, 0)
         assert (await ledger(other), await other.documents(Kind.TEAM), await other.version()) == ([], {}, 0)
     await other.close()

@@ -113,7 +113,7 @@ async def test_what_arrived_while_the_event_loop_was_busy_is_not_late(server: Re
 
 async def test_a_mistake_of_one_caller_is_no_outage(server: RedisServer) -> None:
     changes: list[bool] = []
-    async with line_to(server.url, breaker=Breaker(changes.append)) as line:
+    async with line_to(server.url, breaker=Breaker(lambda there, _why: changes.append(there))) as line:
         await line.ask([("SET", "text", "x")])
         for wrong in (("NONSENSE",), ("INCR", "text"), ("LPUSH", "text", "y")):
             for _ in range(3):
@@ -126,11 +126,12 @@ async def test_a_mistake_of_one_caller_is_no_outage(server: RedisServer) -> None
 
 async def test_where_nobody_listens_callers_are_told_so_and_soon_at_once() -> None:
     changes: list[bool] = []
-    async with line_to("redis://127.0.0.1:1", breaker=Breaker(changes.append)) as line:
+    async with line_to("redis://127.0.0.1:1", breaker=Breaker(lambda there, _why: changes.append(there))) as line:
         for _ in range(5):
-            with pytest.raises(StoreUnavailableError):
+            with pytest.raises(StoreUnavailableError, match=r"^Redis: ConnectionError: .*Connect") as raised:
                 await line.ask([("PING",)])
     assert changes == [False]
+    assert str(raised.value).endswith("; it is asked again within a second")
 
 
 async def test_a_wrong_password_is_told_as_an_outage(server: RedisServer) -> None:

@@ -28,10 +28,10 @@ def test_scripts_about_a_team_begin_with_what_they_share() -> None:
     shared = (FOLDER / "counters.lua").read_text()
     found = scripts()
     assert all(each.text.startswith(shared) for each in (found.operations, found.expire, found.forget))
-    assert not found.put.text.startswith(shared)
+    assert not found.change.text.startswith(shared)
 
 
 def test_every_file_is_used() -> None:
-    all_ = (scripts().operations, scripts().expire, scripts().forget, scripts().put, scripts().keep)
+    all_ = (scripts().operations, scripts().expire, scripts().forget, scripts().change, scripts().keep)
     texts = [script.text for script in all_]
     assert [path.name for path in FOLDER.glob("*.lua") if not any(path.read_text() in text for text in texts)] == []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.store.contract import Charge, Granted, Hold, Kind, Refused, Reservation, Settled, Settlement
+from gateway.store.contract import Change, Charge, Granted, Hold, Kind, Refused, Reservation, Settled, Settlement
 from gateway.store.sqlite_batch import STEP, Batch
 from gateway.store.sqlite_memory import Key, Memory
 from gateway.store.sqlite_schema import connect, make
@@ -69,7 +69,7 @@ def works(draw: st.DrawFn) -> Work:
         lambda batch: batch.renew({TEAM: [id_]}, NOW + seconds),
         lambda batch: batch.forget(NOW + seconds - 5),
         lambda batch: batch.forget_counters([(TEAM, "usd")], NOW + seconds - 5),
-        lambda batch: batch.put(Kind.KEY, id_, None if seconds % 2 else b"x"),
+        lambda batch: batch.change([Change(Kind.KEY, id_, None if seconds % 2 else b"x")], seconds),
     ]
     return draw(st.sampled_from(made))
 

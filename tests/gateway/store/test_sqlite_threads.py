@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.store import sqlite_schema, sqlite_threads
-from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.contract import Change, Kind, StoreUnavailableError
 from gateway.store.sqlite_batch import Batch
 from gateway.store.sqlite_schema import begin, connect, make, roll_back
 from gateway.store.sqlite_threads import Reader, Tidier, Writer
-from tests.gateway.store.cases import hold, reservation, settlement
+from tests.gateway.store.cases import full_disk, hold, reservation, settlement
 
 
 @pytest.fixture
@@ -115,7 +115,37 @@ async def test_closing_commits_what_was_handed_in_and_may_be_repeated(path: Path
     await opened.close()
     assert all(settled.applied for settled in await asyncio.gather(*asked))
     with pytest.raises(StoreUnavailableError, match="closed"):
-        await opened.do(lambda b: b.put(Kind.KEY, "k", None))
+        await opened.do(lambda b: b.change([Change(Kind.KEY, "k", None)], 0))
+
+
+async def test_a_file_that_can_not_be_written_is_said_and_so_is_its_return(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_threads, "_TRY_S", 0.05)
+    told: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+    opened = Writer(path, "process", lambda *said: told.put_nowait(said))
+    await opened.do(lambda b: b.touch())
+    with full_disk(path):
+        for number in range(3):
+            with pytest.raises(StoreUnavailableError):
+                await opened.do(lambda b, n=number: b.settle(settlement(f"r{n}", ("usd", 1))))  # type: ignore[misc]
+        await opened.do(lambda b: b.renew({}, 1.0))  # what writes nothing proves nothing
+        await asyncio.sleep(0.2)  # in which it is tried again
+        assert (await asyncio.wait_for(told.get(), 10))[0] is False
+        assert told.empty()
+    assert await asyncio.wait_for(told.get(), 10) == (True, "")  # by itself, with nobody asking for anything
+    assert told.empty()
+    await opened.do(lambda b: b.settle(settlement("r4", ("usd", 1))))
+    await opened.close()
+    assert _spent(path) == 1
+
+
+async def test_a_writer_whose_file_is_away_can_be_closed(path: Path) -> None:
+    opened = Writer(path, "process")
+    with full_disk(path):
+        with pytest.raises(StoreUnavailableError):
+            await opened.do(lambda b: b.settle(settlement("r1", ("usd", 1))))
+        await asyncio.wait_for(opened.close(), 10)
 
 
 async def test_a_reader_does_not_wait_for_a_writer(path: Path) -> None:

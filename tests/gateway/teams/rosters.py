@@ -1,12 +1,12 @@
 """A roster on a store of its own, which can go away for a while."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from gateway.config import Settings
-from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.contract import Change, Kind, StoreUnavailableError
 from gateway.store.sqlite import SqliteStore
 from gateway.teams.roster import Roster
 
@@ -28,9 +28,9 @@ class UnsteadyStore(SqliteStore):
         self.reads += 1
         return await super().documents(kind)
 
-    async def put(self, kind: Kind, name: str, document: bytes | None) -> None:
+    async def change(self, changes: Sequence[Change], version: int) -> bool:
         self._reach()
-        await super().put(kind, name, document)
+        return await super().change(changes, version)
 
     def _reach(self) -> None:
         if self.away:

@@ -10,8 +10,9 @@ import pytest
 from gateway.errors import AuthenticationError, InvalidRequestError, StoreOutageError
 from gateway.policies import BudgetSettings, KeyPolicy, TeamPolicy
 from gateway.store.contract import Kind, StoreUnavailableError
-from gateway.teams.known import Source
+from gateway.teams.known import Source, Team
 from gateway.teams.roster import ConflictError, Roster, UnknownNameError
+from tests.gateway.store.cases import put
 from tests.gateway.teams.rosters import Replica, UnsteadyStore, unsteady_store
 
 DECLARED = "sk-declared-1"
@@ -77,7 +78,7 @@ async def test_documents_are_only_read_when_they_changed(store: UnsteadyStore) -
         read = store.reads
         await asyncio.sleep(0.1)
         assert store.reads == read
-        await store.put(Kind.TEAM, "acme", b"{}")
+        await put(store, Kind.TEAM, "acme", b"{}")
         await until(lambda: store.reads > read)
         await until(lambda: replica.roster.keyring.required)
 
@@ -110,9 +111,9 @@ async def test_a_replica_that_never_reached_the_store_lets_in_only_whom_the_conf
 
 async def test_what_cannot_be_read_is_reported_once(store: UnsteadyStore) -> None:
     replica = Replica(store)
-    await store.put(Kind.TEAM, "newer", b'{"of_a_later_release": 1}')
+    await put(store, Kind.TEAM, "newer", b'{"of_a_later_release": 1}')
     await replica.roster.refresh()
-    await store.put(Kind.TEAM, "acme", b"{}")
+    await put(store, Kind.TEAM, "acme", b"{}")
     await replica.roster.refresh()
     assert replica.reported == [("document_unreadable", "newer")]
     assert [team.name for team in await replica.roster.list_teams()] == ["acme"]
@@ -145,6 +146,43 @@ async def test_of_two_that_make_the_same_team_at_once_one_is_refused(store: Unst
     done = await asyncio.gather(*(roster.add_team("acme", policy) for policy in policies), return_exceptions=True)
     assert [type(outcome).__name__ for outcome in done] == ["Team", "ConflictError"]
     assert (await roster.show_team("acme")).policy == FIVE_USD
+
+
+@asynccontextmanager
+async def rosters(folder: Path) -> AsyncIterator[tuple[Roster, ...]]:
+    """Four rosters, two on each of two stores that share a file, as in other processes."""
+    async with unsteady_store(folder) as one, unsteady_store(folder) as other:
+        yield tuple(Replica(store).roster for store in (one, one, other, other))
+
+
+async def test_of_many_that_make_the_same_team_in_all_processes_one_does(tmp_path: Path) -> None:
+    async with rosters(tmp_path) as found:
+        asked = [found[number % 4].add_team("race", TeamPolicy(models=(str(number),))) for number in range(20)]
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        (made,) = [outcome for outcome in done if isinstance(outcome, Team)]
+        assert [type(outcome) for outcome in done].count(ConflictError) == 19
+        assert await found[0].show_team("race") == await found[3].show_team("race") == made
+
+
+async def test_no_change_of_several_at_once_is_lost(tmp_path: Path) -> None:
+    def adding(model: str) -> Callable[[TeamPolicy], TeamPolicy]:
+        return lambda before: before.model_copy(update={"models": (*before.models, model)})
+
+    async with rosters(tmp_path) as found:
+        await found[0].add_team("acme", FIVE_USD)
+        await asyncio.gather(*(found[number % 4].edit_team("acme", adding(str(number))) for number in range(20)))
+        policy = (await found[0].show_team("acme")).policy
+    assert sorted(policy.models, key=int) == [str(number) for number in range(20)]
+    assert policy.budget == FIVE_USD.budget
+
+
+async def test_a_key_that_is_rotated_twice_at_once_is_followed_by_one(tmp_path: Path) -> None:
+    async with rosters(tmp_path) as found:
+        await found[0].add_team("acme", TeamPolicy())
+        _, old = await found[0].add_key("acme", KeyPolicy())
+        done = await asyncio.gather(*(each.rotate_key(old.id) for each in found), return_exceptions=True)
+        assert sum(isinstance(outcome, tuple) for outcome in done) == 1
+        assert len(await found[1].list_keys("acme")) == 1
 
 
 async def test_another_policy_holds_for_the_keys_that_are_there(store: UnsteadyStore) -> None:

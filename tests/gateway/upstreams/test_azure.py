@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.config import AzureSettings
+from gateway.destinations import AzureSettings
 from gateway.upstreams.azure import azure_path
 
 SETTINGS = AzureSettings(api_version="2024-10-21", deployments={"gpt-4o": "team a/4o"})

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.upstreams.masking import Mask
 
 KEY = b"sk-operator-0123456789"
@@ -59,6 +59,7 @@ def test_what_is_secret_of_an_upstream() -> None:
         {
             "base_url": "http://h/v1",
             "api_key": "key-of-the-upstream",
+            "key_header": "api-key",
             "headers": {
                 "X-Api-Token": "token-of-ours",
                 "Authorization": "Basic dXNlcjpwYXNzd29yZA==",

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from benchmarks.processes import free_port
-from gateway.config import UpstreamSettings
+from gateway.destinations import UpstreamSettings
 from gateway.errors import (
     GatewayError,
     UpstreamNotConnectedError,
