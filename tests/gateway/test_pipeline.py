@@ -130,7 +130,25 @@ async def test_what_is_forwarded_whole_is_remembered_as_what_a_later_window_forg
 
     async with pipeline(upstream.url, Windowing(none)) as line:
         await chat(line, LONG)
-        assert await line.pipeline.prefixes.warm_share("main", "gpt-4o-mini", LONG) > 0.7
+        assert len(await line.pipeline.prefixes.remember("main", "gpt-4o-mini", LONG)) > 0.7 * len(LONG)
+
+
+async def test_what_a_caller_keeps_from_being_windowed_is_remembered_too(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, Windowing(a_window)) as line:
+        await chat(line, LONG, "", (b"x-gateway-windowing", b"off"))
+        assert line.record.reason is Reason.OPTED_OUT
+        assert await line.pipeline.prefixes.remember("main", "gpt-4o-mini", LONG)
+
+
+async def test_a_window_that_nobody_answered_well_saved_nothing(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, Windowing(a_window), priced=True) as line:
+        replies = [await chat(line, LONG, behaviour) for behaviour in ("error-500", "error-400")]
+    for reply, record in zip(replies, line.records, strict=True):
+        assert (reply.header(b"x-gateway-windowing"), reply.header(b"x-gateway-tokens-saved")) == ("applied", "")
+        assert not reply.header(b"x-gateway-cost-saved-usd")
+        assert (record.tokens_forwarded, record.tokens_saved, record.state) == (None, None, State.FREE)
+        assert record.cost.saved_usd is not None
+        assert record.cost.saved_usd < 0
 
 
 async def test_in_shadow_the_original_does_not_wait_for_the_window(upstream: Upstream) -> None:
@@ -293,6 +311,34 @@ async def test_a_counted_body_goes_where_its_model_is_served_however_it_comes(up
                 assert await served(line, upstream, call, route) == "second"
                 assert upstream.last.body == body
         assert await served(line, upstream, Call("POST", path, b'{"model": "unknown"}', JSON), route) == "main"
+
+
+@pytest.mark.parametrize("size", [5000, 1 << 21])
+@pytest.mark.parametrize("model_first", [True, False])
+async def test_the_model_of_a_body_too_long_to_be_kept_is_known(
+    upstream: Upstream, size: int, model_first: bool
+) -> None:
+    fields = [b'"model": "text-embedding-3-small"', b'"input": "%s"' % (b"x" * (3 << 20))]
+    body = b"{%s, %s}" % tuple(fields if model_first else reversed(fields))
+    async with pipeline(upstream.url, priced=True) as line:
+        call = Call("POST", "/v1/embeddings", body, JSON).chunked(size)
+        await call.by(partial(line.pipeline.relay, route=Route.EMBEDDINGS))
+        assert (line.record.model, line.record.state) == ("text-embedding-3-small", State.SETTLED)
+        assert line.record.cost.usd
+    assert upstream.last.body == body
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/responses/resp_1"), ("POST", "/v1/responses/resp_1/cancel"), ("GET", "/v1/models")],
+)
+async def test_what_looks_at_an_answer_does_not_bill_it_again(upstream: Upstream, method: str, path: str) -> None:
+    async with pipeline(upstream.url, priced=True) as line:
+        body = b'{"model": "gpt-4o-mini"}' if method == "POST" else b""
+        call = Call(method, path, body, JSON, (b"x-behaviour", b"odd-json"))
+        await call.by(partial(line.pipeline.relay, route=Route.OTHER))
+        assert "usage" in call.json()
+        assert (line.record.usage, line.record.state, line.record.cost.usd) == (None, State.FREE, None)
 
 
 async def test_a_counted_body_of_a_model_that_decides_has_a_longest_length(upstream: Upstream) -> None:

@@ -52,6 +52,7 @@ def test_a_row_is_made_of_sums() -> None:
         failed=2,
         estimated=1,
         unsettled=1,
+        timed=4,
         total_ms=400.0,
         overhead_ms=10.0,
         first_bytes=2,
@@ -88,7 +89,7 @@ def test_a_row_is_made_of_sums() -> None:
 def test_what_is_not_known_is_none_and_not_0() -> None:
     found = row(requests=3, tokens_original=500, tokens_forwarded=500)
     assert (found.effective_tokens, found.cost_usd, found.saved_usd) == (None, None, None)
-    assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, 0.0)
+    assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, None)
     none = nothing("2026-11-01")
     assert (none.group, none.requests, none.mean_total_ms, none.cost_usd) == (("2026-11-01",), 0, None, None)
 

@@ -22,6 +22,7 @@ def made(
         refused=17,
         failed=3,
         unsettled=2,
+        timed=12_345,
         total_ms=12_345_000.0,
     )
     return table([sums, Usages(("zeta", "o3", "settled"), requests=5)], BY, groups)
@@ -36,7 +37,7 @@ def test_a_file_holds_every_figure_whole() -> None:
     assert words(lines[0]) == "tokens tokens effective cost net saved mean"
     assert words(lines[1]) == "team model requests original forwarded tokens USD USD ms refused failed"
     assert words(lines[2]) == "acme gpt-4o-mini 12,345 123,456,789 23,456,789 19.0% 1,234.5679 -0.005 1,000.0 17 3"
-    assert words(lines[3]) == "zeta o3 5 0 0 – – – 0.0 0 0"
+    assert words(lines[3]) == "zeta o3 5 0 0 – – – – 0 0"
     assert lines[4].split()[:3] == ["total", "12,350", "123,456,789"]
     assert lines[5:] == [
         "350 requests of unknown cost, in no sum of money",
