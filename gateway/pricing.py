@@ -201,6 +201,11 @@ def usd_text(nano: int | None) -> str | None:
     return None if nano is None else f"{usd_of(nano):.9f}"
 
 
+def priced(prices: Mapping[str, PriceBook], model: str) -> str:
+    """Return the name under which a model is priced, by whichever upstream knows it."""
+    return next((name for book in prices.values() if (name := book.canonical(model))), model)
+
+
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:
     """Return what that much computing costs in USD."""
     return Decimal(cpu_ms) * Decimal(usd_per_hour) / Decimal(3_600_000)

@@ -15,7 +15,7 @@ from gateway.budgets.limits import Limit, Spender, Unit, limits_of
 from gateway.budgets.periods import Calendar
 from gateway.budgets.standing import described
 from gateway.policies import Section
-from gateway.pricing import NANO, PriceBook
+from gateway.pricing import NANO, PriceBook, priced
 from gateway.store.contract import Standing, Store
 from gateway.store.entries import Entry
 from gateway.teams.roster import Roster, UnknownNameError
@@ -26,6 +26,7 @@ class BudgetReply(BaseModel):
     """One limit, and how far it is spent."""
 
     limit: str = Field(description="the limit in words")
+    counter: str = Field(description="the name under which it is counted, until it begins anew")
     unit: Unit
     most: float = Field(description="in US dollars, tokens or requests")
     spent: float
@@ -66,7 +67,8 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
         model: Annotated[str, Query(description="for budgets of each model")] = "",
     ) -> BudgetList:
         policy = (await roster.show_team(name)).policy
-        limits = limits_of(policy, Spender(key, user, model, model), Calendar(), time.time())
+        spender = Spender(roster.counted_as(key), user, priced(prices(), model), model)
+        limits = limits_of(policy, spender, Calendar(), time.time())
         standings = await store.standings(name, [limit.counter for limit in limits])
         return BudgetList(data=[_shown(*pair) for pair in zip(limits, standings, strict=True)])
 
@@ -75,7 +77,8 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
         entry = await _unsettled(store, request_id)
         policy = (await roster.show_team(entry.team)).policy
         usage = Usage(used.input, used.output, cached=used.cached)
-        return Corrected(applied=(await correct(store, prices(), policy, entry, usage)).applied)
+        key = roster.counted_as(entry.key)
+        return Corrected(applied=(await correct(store, prices(), policy, entry, usage, key)).applied)
 
     return found
 
@@ -92,6 +95,7 @@ def _shown(limit: Limit, standing: Standing) -> BudgetReply:
     until = limit.stretch.until
     return BudgetReply(
         limit=described(limit),
+        counter=limit.counter,
         unit=limit.unit,
         most=limit.most / scale,
         spent=standing.spent / scale,

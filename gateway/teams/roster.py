@@ -63,6 +63,16 @@ class Roster:
         """The keys as they are known now."""
         return self._known.keyring
 
+    def policy(self, team: str) -> TeamPolicy | None:
+        """Return what holds for the team, as it is known now."""
+        found = self._known.teams.get(team)
+        return found.policy if found else None
+
+    def counted_as(self, key: str) -> str:
+        """Return the id by which budgets know the key with that id: that of the first one which it follows."""
+        found = self._known.keys.get(key)
+        return (found.first if found else None) or key
+
     async def run(self, period_s: float = POLL_S) -> None:
         """Keep up with the store until cancelled; while it is away, what was known last holds."""
         while True:
@@ -179,20 +189,23 @@ class Roster:
             return await self._put_new_key(team, policy)
 
     async def rotate_key(self, identity: str, grace: timedelta = timedelta(0)) -> tuple[str, Key]:
-        """Make a key that follows this one, with all that holds for it; this one expires after the grace."""
+        """Make a key that follows this one, with all that holds for it, and on the same budgets of each key.
+
+        This one expires after the grace.
+        """
         async with self._changing:
             await self.refresh()
             old = self._made_key(identity)
             self._team(old.team)
-            made = await self._put_new_key(old.team, old.policy)
+            made = await self._put_new_key(old.team, old.policy, old.first or old.id)
             await self._retire(old, grace)
             return made
 
-    async def _put_new_key(self, team: str, policy: KeyPolicy) -> tuple[str, Key]:
+    async def _put_new_key(self, team: str, policy: KeyPolicy, first: str | None = None) -> tuple[str, Key]:
         if policy.expires is not None and policy.expires <= datetime.now(UTC):
             raise InvalidRequestError("expected a time to come", "expires")
         key = new_key()
-        stored = StoredKey.of(key, team, policy)
+        stored = StoredKey.of(key, team, policy, first)
         await self._put_key(stored)
         return key, stored.key()
 
@@ -205,7 +218,8 @@ class Roster:
         await self._put_key(old.stored(expires))
 
     async def _put_key(self, stored: StoredKey) -> None:
-        await self._write(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+        # Without what is not there, so that an earlier release can read what it knows of.
+        await self._write(Kind.KEY, stored.key().id, stored.model_dump_json(exclude_none=True).encode())
 
     async def revoke_key(self, identity: str) -> None:
         """Let the key be refused from now on."""

@@ -219,3 +219,12 @@ async def test_with_the_ledger_off_only_callers_with_limits_are_in_it(
         assert said(await chat(line)) == (200, None)
         assert len(await ledger(line)) == written
     assert len(line.records) == 1
+
+
+async def test_a_soft_limit_is_announced_with_a_refusal_too(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 500, "period": "total", "soft": [1]})) as line:
+        await chat(line)
+        await ledger(line)
+        reply = await chat(line, chat_body(max_tokens=500))
+        assert said(reply) == (429, "insufficient_quota")
+        assert reply.header(b"x-gateway-budget-warning") == "1% of the 500 tokens in total is spent"

@@ -18,6 +18,9 @@ POLICY: dict[str, Any] = {
     "budget": [{"usd": 20, "period": "month"}, {"tokens": 10_000, "period": "total", "per": "user"}],
     "limits": {"concurrent": 4},
 }
+MODELS: dict[str, Any] = {
+    "budget": [{"usd": 1, "period": "total", "models": ["gpt-4o"]}, {"usd": 1, "period": "total", "per": "model"}]
+}
 ACME = caller(**POLICY)
 WORD = {"input": 1000, "output": 200, "cached": 400}
 
@@ -27,7 +30,7 @@ class Office:
 
     def __init__(self, at: Desk) -> None:
         self.at = at
-        roster = Roster(settings(teams={"acme": POLICY, "free": {}}), at.store)
+        roster = Roster(settings(teams={"acme": POLICY, "free": {}, "models": MODELS}), at.store)
         self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, ACCESS))
 
     async def get(self, path: str, *headers: tuple[bytes, bytes]) -> Call:
@@ -58,9 +61,10 @@ async def test_how_far_limits_are_spent(tmp_path: Path) -> None:
         spent = await own.at.admit("r1", ACME, 2000)
         own.at.settle(spent, 2000)
         await own.at.settling.finish()
-        await own.at.admit("r2", ACME, 1000)
+        ticket = await own.at.admit("r2", ACME, 1000)
         found = (await own.get("/teams/acme/budgets?user=ann")).json()["data"]
     month, total, concurrent = found
+    assert month["counter"] == ticket.limits[0].counter
     assert (month["limit"], month["unit"], month["most"]) == ("the $20.00 a month", "usd", 20.0)
     assert (month["spent"], month["reserved"], month["used"]) == (2.0, 1.0, 0.15)
     assert month["begins_anew"].endswith("-01T00:00:00Z")
@@ -103,3 +107,11 @@ async def test_what_is_unknown_or_makes_no_sense_is_refused(tmp_path: Path) -> N
         for word in ({"input": -1, "output": 0}, {"input": 1}, {**WORD, "reasoning": 1}):
             assert (await own.correct("r1", word)).status == 400
         assert [entry.state for entry in await own.at.ledger()] == [State.UNSETTLED]
+
+
+async def test_a_budget_for_a_model_is_found_by_each_of_its_names(tmp_path: Path) -> None:
+    async with office(tmp_path) as own:
+        names = ("gpt-4o", "gpt-4o-2024-08-06")
+        found = [(await own.get(f"/teams/models/budgets?model={name}")).json()["data"] for name in names]
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
