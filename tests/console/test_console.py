@@ -145,6 +145,7 @@ def test_the_fullest_budget_may_be_one_user_s(opened: Opened, server: Server) ->
         client.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}).raise_for_status()
         row = opened(at="#/teams").page.locator("tr", has_text="each")
         expect(row.get_by_role("meter")).to_have_attribute("aria-label", re.compile("each: the 1,000 tokens .* user"))
+        expect(row.locator(".meters")).to_have_text(re.compile(r"^\s*[1-9][0-9.]*%$"))
         client.delete("/admin/v1/teams/each", params={"cascade": True}).raise_for_status()
 
 
