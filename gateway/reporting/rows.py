@@ -31,7 +31,8 @@ class Row:
 
     `effective_tokens` is forwarded / original, None where nothing was windowed. `unpriced` requests may have cost
     something that is not known; cost and net saving (which can be negative) are those of the others, None where there
-    are none. Times are means in milliseconds, over the requests whose times are known.
+    are none. The work that was done on prompts of any is in the saving. Times are means in milliseconds, over the
+    requests whose times are known.
     """
 
     group: tuple[str, ...]
@@ -108,14 +109,14 @@ def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
     sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
     original, forwarded = sums["tokens_original"], sums["tokens_forwarded"]
     timed = sum(part.timed for part in parts)
-    priced = sum(part.priced for part in parts)
+    priced, saved = (sum(getattr(part, name) for part in parts) for name in ("priced", "saved_nano"))
     return Row(
         group=group,
         tokens_saved=original - forwarded,
         effective_tokens=forwarded / original if sums["windowed"] and original else None,
         cost_usd=usd_of(sum(part.cost_nano for part in parts)) if priced else None,
         unpriced=_unpriced(parts, state),
-        saved_usd=usd_of(sum(part.saved_nano for part in parts)) if priced else None,
+        saved_usd=usd_of(saved) if priced or saved else None,
         mean_total_ms=_mean((part.total_ms for part in parts), timed),
         mean_overhead_ms=_mean((part.overhead_ms for part in parts), timed),
         mean_first_byte_ms=_mean((part.first_byte_ms for part in parts), sum(part.first_bytes for part in parts)),

@@ -90,6 +90,7 @@ def test_what_is_not_known_is_none_and_not_0() -> None:
     found = row(requests=3, tokens_original=500, tokens_forwarded=500)
     assert (found.effective_tokens, found.cost_usd, found.saved_usd) == (None, None, None)
     assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, None)
+    assert row(requests=1, saved_nano=-9).saved_usd == Decimal("-0.000000009")
     none = nothing("2026-11-01")
     assert (none.group, none.requests, none.mean_total_ms, none.cost_usd) == (("2026-11-01",), 0, None, None)
 
