@@ -8,13 +8,15 @@ from pathlib import Path
 
 from gateway import logs
 from gateway.budgets.admission import Admission
+from gateway.budgets.limits import Limit, Spender, limits_of
+from gateway.budgets.periods import Calendar
 from gateway.budgets.settling import Settling, Told
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.sweeping import Sweeper
 from gateway.config import Settings
 from gateway.endings import Endings
 from gateway.metrics import Metrics
-from gateway.pricing import PriceBook
+from gateway.pricing import PriceBook, priced
 from gateway.spending import Spending
 from gateway.store.contract import StoreUnavailableError
 from gateway.store.entries import Entry
@@ -31,6 +33,7 @@ class Accounts:
     def __init__(self, settings: Settings, config: Path | None, metrics: Metrics) -> None:
         self._metrics = metrics
         self._warnings: dict[str, deque[str]] = {}
+        self._prices: Mapping[str, PriceBook] = {}
         self.endings = Endings()
         self.store = store_of(settings, config, self._store_changed)
         self.roster = Roster(settings, self.store, lambda event, detail: logs.event(event, detail=detail or None))
@@ -43,12 +46,16 @@ class Accounts:
             settings.spending.reservation_s,
             settings.store.retention_days,
             self._expired,
+            self._limits,
+            self._reached,
+            self._standings,
             failed=_sweep_failed,
         )
 
     def configured(self, settings: Settings, candidates: Candidates, prices: Mapping[str, PriceBook]) -> Spending:
         """Let these settings hold from now on, and return the stages that hold requests to them."""
         self._admission.configure(settings, prices)
+        self._prices = prices
         self.roster.declare(settings.teams)
         return Spending(
             settings,
@@ -88,6 +95,14 @@ class Accounts:
         """Settle all that has ended."""
         await self.endings.finish()
         await self.settling.finish()
+
+    def _limits(self, entry: Entry) -> tuple[Limit, ...]:
+        """Return the limits on which an entry was reserved, as they are now."""
+        policy = self.roster.policy(entry.team)
+        if policy is None or policy.unlimited:
+            return ()
+        spender = Spender(self.roster.counted_as(entry.key), entry.user, priced(self._prices, entry.model), entry.model)
+        return limits_of(policy, spender, Calendar(), entry.time)
 
     def _reached(self, passed: Reached) -> None:
         logs.event("budget_reached", team=passed.team, percent=passed.percent, detail=passed.text)

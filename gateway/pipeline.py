@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,11 +17,11 @@ from gateway.errors import GatewayError, InternalError
 from gateway.exchange import ClientGoneError, Exchange
 from gateway.journey import Sampler, timed
 from gateway.policies import Route
-from gateway.prefixes import PrefixMemory
-from gateway.pricing import PriceBook
+from gateway.prefixes import PrefixMemory, tokens_of
+from gateway.pricing import PriceBook, gateway_cost
 from gateway.record import RequestRecord
-from gateway.request import ApiRequest, UsageRefusals, parse_request, with_model, with_usage_asked
-from gateway.routes import COUNTED, name_of
+from gateway.request import ApiRequest, UsageRefusals, parse_request, with_ends, with_model, with_usage_asked
+from gateway.routes import COUNTED, asks_for_work, name_of
 from gateway.savings import Saving
 from gateway.spending import Spending
 from gateway.teams.keys import Caller
@@ -34,6 +35,9 @@ from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, Window
 _API = b"/v1"
 # On a route that is not counted, a JSON body up to this size is read for its model before it is relayed.
 _READ_BODY = 1 << 20
+_END = 4096  # bytes that are kept of either end of a longer one
+# Bytes of a prompt that providers cache (from 1,024 tokens on), and so may bill a later one less for.
+_WORTH_CACHING = 4096
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
 # What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
@@ -84,7 +88,7 @@ class Pipeline:
 
     async def relay(self, exchange: Exchange, route: Route) -> None:
         """Take a request to any other path of the API both ways, untouched."""
-        trace = Trace(name_of(route))
+        trace = Trace(name_of(route), asks_for_work(exchange.method, exchange.raw_path))
         await self._recorded(exchange, trace, self._relay(exchange, trace, route))
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
@@ -154,7 +158,7 @@ class Pipeline:
             await self._answer(exchange, trace, InternalError("The gateway failed on this request."))
 
     def _end(self, trace: Trace) -> None:
-        record = trace.record(self.settings, self.prices.get(trace.upstream or ""))
+        record = trace.record(self.settings, self.prices)
         self.spending.settle(trace, record)
         self.record(record)
 
@@ -166,10 +170,10 @@ class Pipeline:
             return  # What the client saw stays the status, and what was relayed is billed.
         trace.delivery.status = error.status
         if not exchange.client_gone:
-            await exchange.refuse(error, self._said(trace))
+            await exchange.refuse(error, self._said(trace, error.status))
 
-    def _said(self, trace: Trace) -> Headers:
-        return trace.reply_headers(self.prices.get(trace.upstream or ""))
+    def _said(self, trace: Trace, status: int) -> Headers:
+        return trace.reply_headers(self.prices.get(trace.upstream or ""), status)
 
     async def _read(self, exchange: Exchange, trace: Trace, body: bytes, strict: bool = True) -> ApiRequest:
         compressed = (exchange.header(b"content-encoding") or "identity").lower() != "identity"
@@ -192,14 +196,17 @@ class Pipeline:
 
     async def _window(self, upstream: str, chat: ApiRequest, plan: Plan) -> Windowed:
         if plan.policy is None:
+            if len(chat.body) > _WORTH_CACHING and self.settings.windowing.mode != "off":
+                await self.prefixes.remember(upstream, chat.model, chat.body)
             return Windowed(plan.decision, plan.reason or Reason.SMALL)
         began = time.perf_counter()
         outcome = await self._outcome(chat, plan.policy)
         ms = (time.perf_counter() - began) * 1e3
         applied = outcome.body is not None
         decision = plan.decision if applied or plan.decision is Decision.SHADOW else Decision.BYPASSED
-        warm = await self.prefixes.warm_share(upstream, chat.model, chat.body)
-        return Windowed(decision, outcome.reason, outcome, self._saving(outcome, warm, ms), ms)
+        warm = await self.prefixes.remember(upstream, chat.model, chat.body)
+        own = gateway_cost(ms, self.settings.costs.cpu_usd_per_hour)
+        return Windowed(decision, outcome.reason, outcome, await _saving(chat.model, outcome, warm, own), ms, own)
 
     async def _outcome(self, chat: ApiRequest, policy: WindowPolicy) -> WindowOutcome:
         try:
@@ -207,12 +214,6 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - fail open: whatever windowing runs into, the original is forwarded
             logs.event("windowing_failed", error=type(error).__name__, where=logs.place(error))
             return WindowOutcome(Reason.ERROR, detail=type(error).__name__)
-
-    def _saving(self, outcome: WindowOutcome, warm: float, ms: float) -> Saving | None:
-        original, forwarded = outcome.tokens_original, outcome.tokens_forwarded
-        if outcome.body is None or original is None or forwarded is None:
-            return None
-        return Saving.of(original, forwarded, warm, ms, self.settings.costs.cpu_usd_per_hour)
 
     async def _serve_in_shadow(self, exchange: Exchange, trace: Trace, chat: ApiRequest, plan: Plan) -> None:
         """Forward the original at once and window beside it: only the record waits for the window, no client does."""
@@ -284,7 +285,7 @@ class Pipeline:
 
     async def _deliver(self, exchange: Exchange, trace: Trace, reply: UpstreamReply) -> None:
         try:
-            await relay(exchange, reply, self._said(trace), trace.delivery, trace.usage_added)
+            await relay(exchange, reply, self._said(trace, reply.status), trace.delivery, trace.usage_added)
         finally:
             reply.close()
 
@@ -305,19 +306,31 @@ class Pipeline:
     async def _relayed_as_it_comes(
         self, exchange: Exchange, trace: Trace, body: AsyncIterator[bytes] | None, route: Route
     ) -> UpstreamReply:
-        """Pass the body on as it arrives; what a short one of a counted route asked for is read once it has."""
+        """Pass the body on as it arrives; what one of a counted route asked for is read once it has.
+
+        Of a long one that is the model alone, for its price.
+        """
         trace.upstream = self.candidates.of(None).upstreams[0].upstream
-        copy = bytearray()
-        copied = _copied(body, copy) if body is not None and route in COUNTED else body
+        copy = _Copy()
+        copied = copy.of(body) if body is not None and route in COUNTED else body
         reply = await self._send(exchange, trace, copied)
         try:
-            if copy:
-                await self._read(exchange, trace, bytes(copy), strict=False)
-                await self._admit(trace, (), bytes(copy), route)
+            if copy.end:
+                trace.request = with_ends(bytes(copy.whole), bytes(copy.end))
+            elif copy.whole:
+                await self._read(exchange, trace, bytes(copy.whole), strict=False)
+                await self._admit(trace, (), bytes(copy.whole), route)
         except BaseException:  # cancelled too
             reply.close()
             raise
         return reply
+
+
+async def _saving(model: str | None, outcome: WindowOutcome, warm: bytes, own_usd: Decimal) -> Saving | None:
+    original, forwarded = outcome.tokens_original, outcome.tokens_forwarded
+    if outcome.body is None or original is None or forwarded is None:
+        return None
+    return Saving.of(original, forwarded, await tokens_of(model, warm) if warm else 0, own_usd)
 
 
 def _is_json(exchange: Exchange) -> bool:
@@ -343,16 +356,23 @@ async def _resumed(held: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterat
         yield piece
 
 
-async def _copied(pieces: AsyncIterator[bytes], copy: bytearray) -> AsyncIterator[bytes]:
-    """Yield the pieces, and keep a copy of them; of too many none."""
-    size = 0
-    async for piece in pieces:
-        size += len(piece)
-        if size <= _READ_BODY:
-            copy += piece
-        else:
-            copy.clear()
-        yield piece
+class _Copy:
+    """A copy of a body that is passed on; of a long one `whole` has just the beginning, and `end` the end."""
+
+    def __init__(self) -> None:
+        self.whole = bytearray()
+        self.end = bytearray()
+
+    async def of(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the pieces, and keep them."""
+        async for piece in pieces:
+            if self.end or len(self.whole) + len(piece) > _READ_BODY:
+                self.end = (self.end or self.whole) + piece[-_END:]
+                self.whole += piece[:_END]
+                del self.whole[_END:], self.end[:-_END]
+            else:
+                self.whole += piece
+            yield piece
 
 
 def _takes_a_place(trace: Trace) -> bool:

@@ -1,4 +1,4 @@
-"""What a provider's prompt cache would have held: the prefixes of original bodies that were sent a short time ago.
+"""What a provider's prompt cache would have held: the prefixes of original prompts that were sent a short time ago.
 
 Providers bill a prompt's cached prefix at a discount. A window breaks that prefix, so the discount that the original
 would have had is taken off the saving. What is found here is the most that could have been cached.
@@ -6,53 +6,124 @@ would have had is taken off the saving. What is found here is the most that coul
 
 import asyncio
 import hashlib
+import re
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+
+import msgspec
 
 from gateway.windowing.measuring import MAX_BYTES
+from retrieval.tokens import counter_for
 
+_FIRST = 1024  # bytes of a section: what has less in common has fewer tokens than any provider caches
 _BLOCK = 2048
 # Providers keep a prefix for 5 to 10 minutes after its last use; longer at off-peak times, so the longer one counts.
 _LIFETIME_S = 600.0
+_DAY_S = 86_400.0  # where the caller asks for it
+_RETENTION = b'"prompt_cache_retention"'
+_A_DAY = re.compile(rb'\s*:\s*"24h"')
 _MOST = 65536
 _INLINE = 65536  # bytes of a body that is looked through at once; a longer one in a thread
+_COUNTED_INLINE = 16384
+# What models read of a body: other fields, such as the user or the temperature, are no part of what is cached.
+_CHAT = (b'"messages"', b'"tools"')
+_RESPONSES = (b'"input"', b'"tools"', b'"instructions"')
+_COLON = re.compile(rb"\s*:")
+
+
+class _Section(msgspec.Struct, frozen=True, gc=False):
+    """A part of a body that is cached by itself, by what it begins with: `digests` of its beginnings up to `ends`."""
+
+    start: int
+    end: int
+    digests: list[bytes]
+    ends: list[int]
 
 
 class PrefixMemory:
-    """Remembers digests of prefixes of bodies, block by block, for as long as a provider's cache may live."""
+    """Remembers digests of prefixes of prompts, block by block, for as long as a provider's cache may live."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._seen: OrderedDict[bytes, float] = OrderedDict()  # until when
 
-    async def warm_share(self, upstream: str, model: str | None, body: bytes) -> float:
-        """Return the share of the body, 0 to 1, that an earlier one began with too, and remember this one.
+    async def remember(self, upstream: str, model: str | None, body: bytes) -> bytes:
+        """Remember the prompt, and return what it has in common with the beginnings of earlier ones, or a little more.
 
         One that is forwarded whole is to be remembered too: a window of the next one forgoes its discount.
         """
         owner = f"{upstream}\0{model}".encode()
-        digests = _digests(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_digests, owner, body)
+        sections = _sections(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, owner, body)
         now = time.monotonic()
-        warm = 0
-        for digest in digests:
-            if now - self._seen.get(digest, -_LIFETIME_S) >= _LIFETIME_S:
-                break
-            warm += 1
-        self._remember(digests, now)
-        return min(1.0, warm * _BLOCK / len(body)) if body else 0.0
+        warm = b"".join([body[section.start : self._warm_until(section, now)] for section in sections])
+        until = now + (_DAY_S if _kept_a_day(body) else _LIFETIME_S)
+        for section in sections:
+            self._remember(section.digests, until)
+        return warm
 
-    def _remember(self, digests: list[bytes], now: float) -> None:
+    def _warm_until(self, section: _Section, now: float) -> int:
+        """Return where the warm part ends at the latest: somewhere in the first block that is not known."""
+        for place, digest in enumerate(section.digests):
+            if self._seen.get(digest, now) <= now:
+                return section.ends[place] if place else section.start
+        return section.end if section.digests else section.start
+
+    def _remember(self, digests: list[bytes], until: float) -> None:
         for digest in digests:
-            self._seen[digest] = now
+            self._seen[digest] = max(until, self._seen.get(digest, until))
             self._seen.move_to_end(digest)
         while len(self._seen) > _MOST:
             self._seen.popitem(last=False)
 
 
-def _digests(owner: bytes, body: bytes) -> list[bytes]:
+async def tokens_of(model: str | None, text: bytes) -> int:
+    """Return the tokens of a part of a body, in its JSON: no fewer than the model reads in it."""
+    if len(text) <= _COUNTED_INLINE:
+        return _tokens_of(model, text)
+    return await asyncio.to_thread(_tokens_of, model, text)
+
+
+def _tokens_of(model: str | None, text: bytes) -> int:
+    return counter_for(model).recall(text.decode("utf-8", "replace"))
+
+
+def _kept_a_day(body: bytes) -> bool:
+    found = body.find(_RETENTION)
+    return found >= 0 and _A_DAY.match(body, found + len(_RETENTION)) is not None
+
+
+def _sections(owner: bytes, body: bytes) -> list[_Section]:
+    end = min(len(body), MAX_BYTES)  # None that is windowed has more of it.
+    starts = sorted(_starts(body)) or [(0, b"")]
+    edges = [start for start, _ in starts[1:]] + [end]
+    return [
+        _section(owner + name, body, start, until)
+        for (start, name), until in zip(starts, edges, strict=True)
+        if start < end
+    ]
+
+
+def _starts(body: bytes) -> Iterator[tuple[int, bytes]]:
+    messages = _place_of(_CHAT[0], body)
+    for name in _RESPONSES if messages is None else _CHAT:
+        if (found := _place_of(name, body)) is not None:
+            yield found, name
+
+
+def _place_of(name: bytes, body: bytes) -> int | None:
+    """Return where the field of that name begins; in a text it would stand with its quotes escaped."""
+    found = body.find(name)
+    while found >= 0 and not _COLON.match(body, found + len(name)):
+        found = body.find(name, found + 1)
+    return found if found >= 0 else None
+
+
+def _section(owner: bytes, body: bytes, start: int, end: int) -> _Section:
     running = hashlib.blake2b(owner, digest_size=16)
-    digests = []
-    # None that is windowed has more of it.
-    for end in range(_BLOCK, min(len(body), MAX_BYTES) + 1, _BLOCK):
-        running.update(body[end - _BLOCK : end])
+    ends = list(range(start + _FIRST, end + 1, _BLOCK))
+    digests, done = [], start
+    for stop in ends:
+        running.update(body[done:stop])
         digests.append(running.digest())
-    return digests
+        done = stop
+    return _Section(start, end, digests, ends)

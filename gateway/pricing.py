@@ -303,11 +303,6 @@ def _of_cache(usage: Usage) -> tuple[int, int]:
     return read, min(usage.cache_written, usage.prompt - read)
 
 
-def priced(books: Mapping[str, PriceBook], model: str) -> str:
-    """Return the name under which a model is priced, by whichever upstream knows it; else its own."""
-    return next((name for book in books.values() if (name := book.canonical(model))), model)
-
-
 def _of_audio(usage: Usage) -> tuple[int, int, int]:
     """Return the prompt's tokens of audio: new ones, read from a cache, written to one.
 
@@ -333,6 +328,11 @@ def usd_of(nano: int) -> Decimal:
 def usd_text(nano: int | None) -> str | None:
     """Return nano-dollars as dollars, exact, as text; None stays None."""
     return None if nano is None else f"{usd_of(nano):.9f}"
+
+
+def priced(prices: Mapping[str, PriceBook], model: str) -> str:
+    """Return the name under which a model is priced, by whichever upstream knows it."""
+    return next((name for book in prices.values() if (name := book.canonical(model))), model)
 
 
 def gateway_cost(cpu_ms: float, usd_per_hour: float) -> Decimal:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.windowing.spans import Edit, document, spliced
 _INLINE = 65536
 _LONGEST_NAME = 256  # characters of a user's or a model's name that are told apart
 _HUGE = 10**12
+_NAMED = re.compile(rb'"model"\s*:\s*("[^"\\]*")')  # inside a text the quotes are escaped
 _ASKED = '{"include_usage":true}'
 _ASK = b'"stream_options":' + _ASKED.encode()
 
@@ -94,6 +96,16 @@ async def parse_request(body: bytes, compressed: bool = False, strict: bool = Tr
 
 def _unread(body: bytes) -> ApiRequest:
     return ApiRequest(body, None, stream=False, usage_asked=False, stream_options_sent=False, readable=False)
+
+
+def with_ends(start: bytes, end: bytes) -> ApiRequest:
+    """Return what is known of a body of which just both ends are: the model, if one of them names it."""
+    found = _NAMED.findall(start)[:1] or _NAMED.findall(end)[-1:]
+    try:
+        model = _name(json.loads(found[0])) if found else None
+    except ValueError:
+        model = None
+    return msgspec.structs.replace(_unread(b""), model=model)
 
 
 def _read(head: _Head, body: bytes) -> ApiRequest:

@@ -10,6 +10,7 @@ _POSTED = {
     b"/v1/embeddings": Route.EMBEDDINGS,
 }
 _MODELS = b"/v1/models"
+_KEPT = b"/v1/chat/completions/"  # ones that the upstream has stored
 COUNTED = frozenset(_POSTED.values())
 _NAMES = {**{route: route.value for route in Route}, Route.CHAT: "chat.completions", Route.OTHER: "relay"}
 
@@ -20,6 +21,14 @@ def route_of(method: str, path: bytes) -> Route:
         return found
     models = method in ("GET", "HEAD") and (path == _MODELS or path.startswith(_MODELS + b"/"))
     return Route.MODELS if models else Route.OTHER
+
+
+def asks_for_work(method: str, path: bytes) -> bool:
+    """Whether a request may make an upstream generate something.
+
+    One that looks at what was made, changes or cancels it gets the usage of that again, which was counted before.
+    """
+    return method == "POST" and not path.startswith(_KEPT) and not path.endswith(b"/cancel")
 
 
 def may_use(caller: Caller, route: Route) -> bool:

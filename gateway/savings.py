@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gateway.pricing import PriceBook, gateway_cost
+from gateway.pricing import PriceBook
 from gateway.usage import Cost, Usage
 
 # Below this size providers cache nothing.
@@ -22,15 +22,10 @@ class Saving:
     own_usd: Decimal
 
     @classmethod
-    def of(cls, original: int, forwarded: int, warm_share: float, cpu_ms: float, usd_per_hour: float) -> "Saving":
-        """Return the terms for a prompt of `original` tokens of which `forwarded` are sent."""
-        warm = int(original * warm_share)
-        return cls(
-            forwarded=forwarded,
-            tokens=original - forwarded,
-            warm_tokens=warm if warm >= _SMALLEST_CACHED else 0,
-            own_usd=gateway_cost(cpu_ms, usd_per_hour),
-        )
+    def of(cls, original: int, forwarded: int, warm: int, own_usd: Decimal) -> "Saving":
+        """Return the terms for a prompt of `original` tokens, `warm` of them cached, of which `forwarded` are sent."""
+        cached = min(warm, original) if warm >= _SMALLEST_CACHED else 0
+        return cls(forwarded=forwarded, tokens=original - forwarded, warm_tokens=cached, own_usd=own_usd)
 
     def usd(self, prices: PriceBook, model: str | None, usage: Usage) -> Decimal | None:
         """Return the money saved on a request that used this; negative where windowing cost more than it saved."""

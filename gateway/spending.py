@@ -118,7 +118,7 @@ class Spending:
         try:
             trace.ticket = ticket = self.admission.take(application) or await self._admitted(application)
         except GatewayError:
-            trace.limits_said = self._said(caller.team, limits)
+            trace.limits_said = self._said(caller.team, limits) + self._warned(caller.team)
             raise
         trace.limits_said = self._said(ticket.team, limits) + self._warned(ticket.team)
 

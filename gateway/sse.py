@@ -32,11 +32,17 @@ class EventRelay:
         self.drop_usage = drop_usage
         self._tail = bytearray()  # of an event whose end has not come
         self._answer = AnswerCount()
+        self._later: AnswerCount | None = None  # of what came after the latest usage
 
     @property
     def relayed(self) -> Relayed:
         """How much of the answer has been given back so far."""
         return self._answer.relayed
+
+    @property
+    def usage_passed(self) -> bool:
+        """Whether more of the answer came after the latest usage, and not together with it."""
+        return self._later is not None and self._later.relayed.events > 0
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that these bytes complete, and the comments behind them."""
@@ -80,6 +86,8 @@ class EventRelay:
     def _noted(self, whole: bytes) -> bytes:
         self._answer.add(whole)
         if _COUNTS not in whole or not (found := _USAGE.search(whole)):
+            if self._later is not None:
+                self._later.add(whole)
             return whole
         # Of many events that have come together it is the last ones: those before need not be told apart.
         start = _last_event_end(whole[: found.start()])
@@ -87,8 +95,12 @@ class EventRelay:
 
     def _keeps(self, event: bytes) -> bool:
         if not _USAGE.search(event):
+            if self._later is not None:
+                self._later.add(event)
             return True
         usage, model = reported(_payload(event))
+        if usage:
+            self._later = AnswerCount()
         self.usage, self.model = usage or self.usage, model or self.model
         return not (usage and self.drop_usage and _NO_CHOICES.search(event))
 

@@ -80,13 +80,9 @@ class Tally:
             return  # nobody looked into it, as at most requests
         if record.confidence is not None:
             self.confidences.append(record.confidence)
-        for kind, tokens in (
-            ("original", record.tokens_original),
-            ("forwarded", record.tokens_forwarded),
-            ("saved", record.tokens_saved),
-        ):
-            if tokens is not None:
-                self.prompts[kind] += tokens
+        original, forwarded, saved = record.tokens_original, record.tokens_forwarded, record.tokens_saved
+        if original is not None and forwarded is not None and saved is not None:  # answered well
+            self.prompts.update(original=original, forwarded=forwarded, saved=saved)
 
 
 def tallied(records: Sequence[RequestRecord]) -> dict[Labels, Tally]:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -35,6 +36,7 @@ class Windowed(msgspec.Struct, frozen=True, gc=False):
     outcome: WindowOutcome | None = None
     saving: Saving | None = None
     ms: float = 0.0
+    own_usd: Decimal | None = None  # what looking into it cost the gateway
 
     @property
     def body(self) -> bytes | None:
@@ -62,9 +64,10 @@ def new_id(now_ns: int) -> str:
 
 
 class Trace(msgspec.Struct):
-    """One request under way."""
+    """One request under way; `works`: the upstream is to make something new for it."""
 
     route: str
+    works: bool = True
     id: str = msgspec.field(default_factory=lambda: new_id(time.time_ns()))
     arrived: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
     started: float = msgspec.field(default_factory=time.perf_counter)
@@ -89,14 +92,15 @@ class Trace(msgspec.Struct):
     forwarded_body: str | None = None
     journey: Journey | None = None
 
-    def reply_headers(self, prices: PriceBook | None) -> Headers:
-        """Return the gateway's own headers for the reply."""
+    def reply_headers(self, prices: PriceBook | None, status: int) -> Headers:
+        """Return the gateway's own headers for a reply of that status."""
         identity = headers.request_id(self.id) + self.limits_said
         if self.tried.attempts:
             identity += headers.attempts(self.tried.attempts[-1].candidate.upstream, len(self.tried.attempts))
         if (done := self.windowed) is None:
             return identity
-        said = headers.of_windowing(done.decision, done.reason, done.tokens, self._estimate(prices), self._overhead())
+        saved = self._estimate(prices) if _succeeded(status) else None
+        said = headers.of_windowing(done.decision, done.reason, self._tokens(status), saved, self._overhead())
         return identity + said + headers.confidence(done.outcome.confidence if done.outcome else None)
 
     def _estimate(self, prices: PriceBook | None) -> Decimal | None:
@@ -104,19 +108,24 @@ class Trace(msgspec.Struct):
         if prices is None or done is None or done.body is None or done.saving is None or self.request is None:
             return None
         forwarded = Usage(prompt=done.tokens[1] or 0, completion=0)
-        return done.saving.usd(prices, self.served_model or self.request.model, forwarded)
+        return done.saving.usd(prices, self._model, forwarded)
+
+    def _tokens(self, status: int) -> tuple[int | None, int | None, int | None]:
+        """Return the tokens of the original, forwarded and saved: of what nobody answered well, nothing was saved."""
+        tokens = self.windowed.tokens if self.windowed else (None, None, None)
+        return tokens if _succeeded(status) else (tokens[0], None, None)
 
     def _overhead(self) -> float:
         until = self.asked or self.ended or time.perf_counter()
         return (until - (self.received or self.started)) * 1e3
 
     # Over 40 lines, for one line each of the record's fields: apart they would be no easier to read.
-    def record(self, settings: Settings, prices: PriceBook | None) -> RequestRecord:
-        """Return the request's record."""
+    def record(self, settings: Settings, prices: Mapping[str, PriceBook]) -> RequestRecord:
+        """Return the request's record; `prices` by upstream."""
         done, asked, delivery = self.windowed, self.request, self.delivery
         caller, billed = self.caller, self._billed()
         model = asked.model if asked else None
-        tokens = done.tokens if done else (None, None, None)
+        tokens = self._tokens(delivery.status)
         outcome = done.outcome if done else None
         return RequestRecord(
             id=self.id,
@@ -126,7 +135,7 @@ class Trace(msgspec.Struct):
             key=caller.key if caller else "",
             user=asked.user if asked else "",
             model=model,
-            model_label=_label(model, settings, prices),
+            model_label=_label(model, settings, prices.get(self.upstream or "")),
             model_served=self.served_model,
             upstream=self.upstream,
             attempts=tuple(self.tried.attempts),
@@ -139,7 +148,7 @@ class Trace(msgspec.Struct):
             tokens_window=outcome.tokens_forwarded if outcome else None,
             confidence=outcome.confidence if outcome else None,
             skipped=outcome.skipped if outcome else (),
-            usage=billed.usage,
+            usage=billed.total,
             state=billed.state,
             cost=self._cost(prices, billed),
             status=499 if self.client_gone else delivery.status,
@@ -171,17 +180,45 @@ class Trace(msgspec.Struct):
             worst=self.worst,
             # What the upstream holds itself is in no count of ours.
             counted=done.tokens[1] if done and not (self.request and self.request.linked) else None,
-            lost=self.tried.lost,
+            lost=len(self.tried.lost),
+            works=self.works,
         )
 
-    def _cost(self, prices: PriceBook | None, billed: Outcome) -> Cost:
-        if prices is None or self.request is None:
-            return Cost()
+    def _cost(self, prices: Mapping[str, PriceBook], billed: Outcome) -> Cost:
+        done, saving = self.windowed, None
         # What was saved on an estimate is an estimate too: a saving that may not be real is not shown.
-        done = self.windowed if billed.state is State.SETTLED else None
         in_shadow = done is not None and done.body is None
-        model, saving = self.served_model or self.request.model, done.saving if done else None
-        return cost_of(prices, model, billed.usage, saving, in_shadow=in_shadow)
+        if done is not None and billed.state is State.SETTLED and _succeeded(self.delivery.status):
+            saving = done.saving
+        asked, book = self.request, prices.get(self.upstream or "")
+        cost = Cost()
+        if asked is not None and book is not None:
+            cost = cost_of(book, self._model, billed.usage, saving, in_shadow=in_shadow)
+        if billed.lost:
+            cost = msgspec.structs.replace(cost, usd=self._with_lost(cost.usd, prices, billed))
+        if saving is None and done is not None and done.own_usd and done.decision is not Decision.SHADOW:
+            # Looking into a prompt costs what it costs also where it is for nothing.
+            cost = msgspec.structs.replace(cost, saved_usd=-done.own_usd)
+        return cost
+
+    def _with_lost(self, last: Decimal | None, prices: Mapping[str, PriceBook], billed: Outcome) -> Decimal | None:
+        """Add the attempts that were given up, each at its own price; None where one is not known."""
+        if billed.usage is None:
+            last = Decimal(0)
+        audio = billed.prompt if self.worst is not None and self.worst().audio else 0
+        asked, prompt = self.request.model if self.request else None, Usage(billed.prompt, 0, audio_prompt=audio)
+        for lost in self.tried.lost:
+            book = prices.get(lost.upstream)
+            usd = book.cost(lost.model or asked, prompt) if book else None
+            if last is None or usd is None:
+                return None
+            last += usd
+        return last
+
+    @property
+    def _model(self) -> str | None:
+        """The model that served the request, or was to."""
+        return self.served_model or (self.request.model if self.request else None)
 
     def _stages(self) -> Stages:
         done, first = self.windowed, self.delivery.first_byte
@@ -194,6 +231,10 @@ class Trace(msgspec.Struct):
             total=((self.ended or time.perf_counter()) - self.started) * 1e3,
             windowing=done.outcome.stages if done and done.outcome else (),
         )
+
+
+def _succeeded(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def _label(model: str | None, settings: Settings, prices: PriceBook | None) -> str:

@@ -21,6 +21,7 @@ WITHOUT_SOURCE = {
     "tests/gateway/http1/test_inbound_refusals.py": "what a client's connection refuses",
     "tests/gateway/http1/test_inbound_slowness.py": "what it does with clients that are slow",
     "tests/gateway/http1/test_inbound_ends.py": "how it ends",
+    "tests/gateway/test_pipeline_routing.py": "where the pipeline sends what is relayed",
     "tests/gateway/test_pipeline_shadow.py": "what the pipeline does in shadow mode",
     "tests/gateway/store/test_contract_ledger.py": "the part of the contract that is about the ledger",
     "tests/gateway/store/test_contract_latest.py": "the part of it that is about the latest entries and receipts",

@@ -26,6 +26,7 @@ class BudgetReply(BaseModel):
     """One limit, and how far it is spent."""
 
     limit: str = Field(description="the limit in words")
+    counter: str = Field(description="the name under which it is counted, until it begins anew")
     unit: Unit
     most: float = Field(description="in US dollars, tokens or requests")
     spent: float
@@ -91,7 +92,7 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
         model: Annotated[str, Query(description="for budgets of each model")] = "",
     ) -> BudgetList:
         policy = (await roster.show_team(name)).policy
-        spender = Spender(key, user, priced(prices(), model), model)
+        spender = Spender(roster.counted_as(key), user, priced(prices(), model), model)
         limits = limits_of(policy, spender, Calendar(), time.time())
         standings = await store.standings(name, [limit.counter for limit in limits])
         return BudgetList(data=[_shown(*pair) for pair in zip(limits, standings, strict=True)])
@@ -100,7 +101,8 @@ def routes(store: Store, roster: Roster, prices: Callable[[], Mapping[str, Price
     async def correction(request_id: str, used: Correction) -> Corrected:
         entry = await _unsettled(store, request_id)
         policy = await _policy(roster, entry.team)
-        return Corrected(applied=(await correct(store, prices(), policy, entry, used.usage)).applied)
+        key = roster.counted_as(entry.key)
+        return Corrected(applied=(await correct(store, prices(), policy, entry, used.usage, key)).applied)
 
     return found
 
@@ -124,6 +126,7 @@ def _shown(limit: Limit, standing: Standing) -> BudgetReply:
     until = limit.stretch.until
     return BudgetReply(
         limit=described(limit),
+        counter=limit.counter,
         unit=limit.unit,
         most=limit.most / scale,
         spent=standing.spent / scale,

@@ -29,6 +29,7 @@ class Forecast(BaseModel):
     """A budget, and when it runs out."""
 
     limit: str = Field(description="the limit in words")
+    counter: str = Field(description="the name under which it is counted, until it begins anew")
     unit: Unit
     most: float = Field(description="in US dollars or tokens")
     spent: float
@@ -61,10 +62,10 @@ def routes(
         model: Annotated[str, Query(description="for budgets of each model")] = "",
     ) -> ForecastList:
         policy, now = (await roster.show_team(team)).policy, clock()
-        spender = Spender(key, user, priced(prices(), model), model)
+        spender = Spender(roster.counted_as(key), user, priced(prices(), model), model)
         limits = [limit for limit in limits_of(policy, spender, Calendar(), now) if limit.budget is not None]
         standings = await store.standings(team, [limit.counter for limit in limits])
-        ledger = _Ledger(store, prices(), team, spender, now)
+        ledger = _Ledger(store, roster, prices(), team, spender, now)
         pairs = zip(limits, standings, strict=True)
         return ForecastList(data=[_shown(*pair, await ledger.rate(pair[0]), now) for pair in pairs])
 
@@ -74,8 +75,11 @@ def routes(
 class _Ledger:
     """What a team has spent lately, on what a budget counts."""
 
-    def __init__(self, store: Store, prices: Mapping[str, PriceBook], team: str, spender: Spender, now: float) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - each of them is another's
+        self, store: Store, roster: Roster, prices: Mapping[str, PriceBook], team: str, spender: Spender, now: float
+    ) -> None:
         self._store = store
+        self._roster = roster
         self._prices = prices
         self._team = team
         self._spender = spender
@@ -102,6 +106,8 @@ class _Ledger:
         wanted = {"key": self._spender.key, "user": self._spender.user, "model": self._spender.model}
         if budget.per == "model":
             return wanted["model"] in names
+        if budget.per == "key":
+            return self._roster.counted_as(values[Group.KEY]) == wanted["key"]
         return budget.per == "team" or values[_PER[budget.per]] == wanted[budget.per]
 
 
@@ -116,6 +122,7 @@ def _shown(limit: Limit, standing: Standing, rate: float, now: float) -> Forecas
     scale, until = (NANO if limit.unit is Unit.USD else 1), limit.stretch.until
     return Forecast(
         limit=described(limit),
+        counter=limit.counter,
         unit=limit.unit,
         most=limit.most / scale,
         spent=standing.spent / scale,

@@ -99,7 +99,9 @@ class Admission:
     def _looked_up(self, caller: Caller, model: str | None, user: str, upstream: str, now: float) -> _Known:
         prices = self._prices.get(upstream)
         priced = (prices.canonical(model) if prices else None) or model or ""
-        found = limits_of(caller.policy, Spender(caller.key, user, priced, model or ""), self._calendar, now)
+        found = limits_of(
+            caller.policy, Spender(caller.first or caller.key, user, priced, model or ""), self._calendar, now
+        )
         return _Known(caller.policy, min((x.stretch.until for x in found if x.stretch.until), default=math.inf), found)
 
     def take(self, application: Application) -> Ticket | None:
@@ -132,7 +134,8 @@ class Admission:
         self.outage.over()
         if isinstance(answer, Refused):
             self._standings.heard(application.caller.team, answer.standings)
-            raise self._refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold])
+            wait = self._wait(limits, holds, answer)
+            raise _refusal(limits[answer.hold], holds[answer.hold], answer.standings[answer.hold], wait)
         return self._granted(application, holds, answer)
 
     def _reservation(self, application: Application, holds: tuple[Hold, ...]) -> Reservation:
@@ -176,15 +179,30 @@ class Admission:
             own = self.open[team] = set()
         own.add(identity)
 
-    def _refusal(self, limit: Limit, hold: Hold, standing: Standing) -> GatewayError:
-        left = max(1, math.ceil(limit.stretch.until - self._clock())) if limit.stretch.until else None
-        if limit.budget is None:
-            return RateLimitError(
-                f"Rate limit reached: {described(limit)}; used {standing.spent + standing.reserved:,}, "
-                f"requested {hold.amount:,}.",
-                left or 1,
-            )
-        return InsufficientQuotaError(_used_up(limit, hold, standing), left)
+    def _wait(self, limits: tuple[Limit, ...], holds: tuple[Hold, ...], refused: Refused) -> int | None:
+        """Return in how many seconds all limits that have no room begin anew; None where one of the budgets never does.
+
+        How many requests there are at the same time may be others at once.
+        """
+        full = {refused.hold} | {
+            place
+            for place, (hold, known) in enumerate(zip(holds, refused.standings, strict=True))
+            if known.spent + known.reserved + hold.amount > hold.limit
+        }
+        ends = [limits[place].stretch.until for place in full if limits[place].unit is not Unit.CONCURRENT]
+        if None in ends:
+            return None
+        return max([1, *(math.ceil(end - self._clock()) for end in ends if end is not None)])
+
+
+def _refusal(limit: Limit, hold: Hold, standing: Standing, wait: int | None) -> GatewayError:
+    if limit.budget is None:
+        return RateLimitError(
+            f"Rate limit reached: {described(limit)}; used {standing.spent + standing.reserved:,}, "
+            f"requested {hold.amount:,}.",
+            wait or 1,
+        )
+    return InsufficientQuotaError(_used_up(limit, hold, standing), wait)
 
 
 def _used_up(limit: Limit, hold: Hold, standing: Standing) -> str:

@@ -13,12 +13,13 @@ from gateway.store.entries import Entry, State
 from gateway.usage import Usage
 
 
-async def correct(
-    store: Store, prices: Mapping[str, PriceBook], policy: TeamPolicy, entry: Entry, usage: Usage
+async def correct(  # noqa: PLR0913, PLR0917 - each of them is another's to know
+    store: Store, prices: Mapping[str, PriceBook], policy: TeamPolicy, entry: Entry, usage: Usage, key: str = ""
 ) -> Settled:
     """Settle an unsettled entry with that usage, by counters and prices of its time; the worst case is taken back.
 
-    A budget that was changed since counts as it is now. Not applied: somebody settled it meanwhile.
+    A budget that was changed since counts as it is now; `key` is the id by which budgets know the entry's key, if that
+    is another. Not applied: somebody settled it meanwhile.
     """
     book = prices.get(entry.upstream)
     nano = book.cost_nano(entry.model, usage, entry.time) if book else None
@@ -32,7 +33,7 @@ async def correct(
         cost_nano=nano,
     )
     priced = (book.canonical(entry.model) if book else None) or entry.model
-    limits = limits_of(policy, Spender(entry.key, entry.user, priced, entry.model), Calendar(), entry.time)
+    limits = limits_of(policy, Spender(key or entry.key, entry.user, priced, entry.model), Calendar(), entry.time)
     charges = tuple(
         Charge(limit.counter, limit.amount(nano or 0, usage.prompt + usage.completion), limit.stretch.until)
         for limit in limits

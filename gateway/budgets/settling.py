@@ -130,7 +130,7 @@ class Settling:
         if not settled.standings:  # as of all but the last of a batch
             return
         self._standings.heard(ticket.team, settled.standings)
-        for passed in reached(ticket.team, ticket.limits, settled):
+        for passed in reached(ticket.team, ticket.limits, settled, self._standings):
             self._told.reached(passed)
 
 

@@ -35,6 +35,7 @@ class Standings:
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], Standing] = OrderedDict()
+        self._most: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def heard(self, team: str, standings: Iterable[Standing]) -> None:
         """Note what a store has just said."""
@@ -47,6 +48,14 @@ class Standings:
         """Return what is known of the limit's counter."""
         return self._known.get((team, limit.counter))
 
+    def most_before(self, team: str, limit: Limit) -> int:
+        """Return how much the counter's limit was when this was last asked, and note how much it is."""
+        key = (team, limit.counter)
+        before, self._most[key] = self._most.get(key, limit.most), limit.most
+        if len(self._most) > _MOST:
+            self._most.popitem(last=False)
+        return before
+
     def narrowest(self, team: str, limits: Sequence[Limit]) -> int | None:
         """Return the largest window that budgets which run out still allow; None: as large as any."""
         narrow = [(limit, limit.budget.narrow) for limit in limits if limit.budget is not None and limit.budget.narrow]
@@ -58,15 +67,18 @@ class Standings:
                 yield from (size for percent, size in sizes.items() if known.spent * 100 >= percent * limit.most)
 
 
-def reached(team: str, limits: Sequence[Limit], settled: Settled) -> Iterator[Reached]:
-    """Yield the soft limits that the settlement made the spending pass."""
+def reached(team: str, limits: Sequence[Limit], settled: Settled, standings: Standings) -> Iterator[Reached]:
+    """Yield the soft limits that the settlement made the spending pass, or that were lowered below it."""
     if not settled.standings:
         return
     by_counter = {limit.counter: limit for limit in limits}
     for before, after in zip(settled.before, settled.standings, strict=True):
         limit = by_counter.get(after.counter)
-        for percent in sorted(set(limit.budget.soft)) if limit and limit.budget else ():
-            if limit and before * 100 < percent * limit.most <= after.spent * 100:
+        if limit is None or limit.budget is None or not limit.budget.soft:
+            continue
+        was = standings.most_before(team, limit)
+        for percent in sorted(set(limit.budget.soft)):
+            if before * 100 < percent * max(was, limit.most) and percent * limit.most <= after.spent * 100:
                 yield Reached(team, limit, percent)
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.budgets.admission import Admission
-from gateway.store.contract import Store, StoreUnavailableError
+from gateway.budgets.limits import Limit
+from gateway.budgets.standing import Reached, Standings, reached
+from gateway.store.contract import Settled, Store, StoreUnavailableError
 from gateway.store.entries import Entry
 
 _PRUNE_S = 3600.0
@@ -22,6 +25,9 @@ class Sweeper:
     reservation_s: float
     retention_days: int
     expired: Callable[[Sequence[Entry]], None]
+    limits: Callable[[Entry], Sequence[Limit]]  # those on which the entry was reserved
+    reached: Callable[[Reached], None]
+    standings: Standings
     clock: Callable[[], float] = time.time
     failed: Callable[[Exception], None] = lambda _error: None
 
@@ -55,3 +61,20 @@ class Sweeper:
         self.admission.outage.over()
         if lapsed:
             self.expired(lapsed)
+            await self._announce(lapsed)
+
+    async def _announce(self, lapsed: Sequence[Entry]) -> None:
+        """Tell of the soft limits that were passed by what nobody settled."""
+        limits: dict[str, dict[str, Limit]] = {}
+        charged: Counter[tuple[str, str]] = Counter()
+        for entry in lapsed:
+            for limit in self.limits(entry):
+                if limit.budget is not None and limit.budget.soft:
+                    limits.setdefault(entry.team, {})[limit.counter] = limit
+                    amount = limit.amount(entry.cost_nano or 0, entry.input + entry.output)
+                    charged[entry.team, limit.counter] += amount
+        for team, own in limits.items():
+            now = await self.store.standings(team, list(own))
+            before = tuple([known.spent - charged[team, known.counter] for known in now])
+            for passed in reached(team, tuple(own.values()), Settled(True, before, now), self.standings):
+                self.reached(passed)

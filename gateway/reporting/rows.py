@@ -34,7 +34,8 @@ class Row:
 
     `effective_tokens` is forwarded / original, None where nothing was windowed. `unpriced` requests may have cost
     something that is not known; cost and net saving (which can be negative) are those of the others, None where there
-    are none. Times are means in milliseconds.
+    are none. The work that was done on prompts of any is in the saving. Times are means in milliseconds, over the
+    requests whose times are known.
 
     `shadowed` requests have a window that was made in shadow, of `tokens_window` for originals of `tokens_shadowed`.
     What these would have saved is in no other figure: nothing of it was saved. `would_save_share` is that of the
@@ -126,8 +127,10 @@ def _size(parts: Sequence[Usages]) -> tuple[int, int]:
 
 def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
     sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
-    requests, original, forwarded = sums["requests"], sums["tokens_original"], sums["tokens_forwarded"]
-    priced, known = (sum(getattr(part, name) for part in parts) for name in ("priced", "shadow_priced"))
+    original, forwarded = sums["tokens_original"], sums["tokens_forwarded"]
+    timed = sum(part.timed for part in parts)
+    priced, saved = (sum(getattr(part, name) for part in parts) for name in ("priced", "saved_nano"))
+    known = sum(part.shadow_priced for part in parts)
     in_shadow, windows = sums["tokens_shadowed"], sums["tokens_window"]
     return Row(
         group=group,
@@ -135,9 +138,9 @@ def _row(group: tuple[str, ...], parts: Sequence[Usages], state: int) -> Row:
         effective_tokens=forwarded / original if sums["windowed"] and original else None,
         cost_usd=usd_of(sum(part.cost_nano for part in parts)) if priced else None,
         unpriced=_unpriced(parts, state),
-        saved_usd=usd_of(sum(part.saved_nano for part in parts)) if priced else None,
-        mean_total_ms=_mean((part.total_ms for part in parts), requests),
-        mean_overhead_ms=_mean((part.overhead_ms for part in parts), requests),
+        saved_usd=usd_of(saved) if priced or saved else None,
+        mean_total_ms=_mean((part.total_ms for part in parts), timed),
+        mean_overhead_ms=_mean((part.overhead_ms for part in parts), timed),
         mean_first_byte_ms=_mean((part.first_byte_ms for part in parts), sum(part.first_bytes for part in parts)),
         slowest_ms=max((part.slowest_ms for part in parts), default=0.0),
         tokens_would_save=in_shadow - windows,

@@ -85,10 +85,11 @@ class Group(StrEnum):
 class Usages:
     """Sums over entries. `group` holds the values they share, as text ("2026-11-24", "2026-11-24T15:00", "429").
 
-    Tokens original and forwarded are summed where both were counted. `priced` entries have a known cost; `cost_nano`
-    and `saved_nano` sum what is known. `refused` counts statuses 429, `failed` those of 500 and above; `estimated` and
-    `unsettled` count entries of these states. Times are sums of milliseconds over `requests` (`first_byte_ms` over
-    `first_bytes`), `slowest_ms` is the largest total.
+    Tokens original and forwarded are summed where both are known, which takes an answer that was a success; so are the
+    `windowed`. `priced` entries have a known cost; `cost_nano` and `saved_nano` sum what is known. `refused` counts
+    statuses 429, `failed` those of 500 and above; `estimated` and `unsettled` count entries of these states. Times are
+    sums of milliseconds over the `timed` entries, whose times are known (`first_byte_ms` over `first_bytes`);
+    `slowest_ms` is the largest total.
 
     `shadowed` entries have a window made in shadow: `tokens_shadowed` of originals, `tokens_window` in these windows;
     `shadow_priced` of them have a known `would_save_nano`, which is no part of `saved_nano`.
@@ -111,6 +112,7 @@ class Usages:
     failed: int = 0
     estimated: int = 0
     unsettled: int = 0
+    timed: int = 0
     total_ms: float = 0.0
     overhead_ms: float = 0.0
     first_bytes: int = 0

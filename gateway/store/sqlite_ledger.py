@@ -26,7 +26,7 @@ _BOTH = "tokens_original IS NOT NULL AND tokens_forwarded IS NOT NULL"
 _SHADOW = "tokens_window IS NOT NULL"
 _SUMS = {
     "requests": "count(*)",
-    "windowed": "sum(decision = 'applied')",
+    "windowed": "sum(decision = 'applied' AND tokens_forwarded IS NOT NULL)",
     "tokens_original": f"sum(CASE WHEN {_BOTH} THEN tokens_original ELSE 0 END)",
     "tokens_forwarded": f"sum(CASE WHEN {_BOTH} THEN tokens_forwarded ELSE 0 END)",
     **{name: f"sum({name})" for name in ("input", "cached", "cache_written", "output", "reasoning")},
@@ -36,6 +36,7 @@ _SUMS = {
     "failed": "sum(status >= 500)",
     "estimated": f"sum(state = '{State.ESTIMATED}')",
     "unsettled": f"sum(state = '{State.UNSETTLED}')",
+    "timed": "sum(total_ms > 0)",
     "total_ms": "sum(total_ms)",
     "overhead_ms": "sum(overhead_ms)",
     "first_bytes": "count(first_byte_ms)",

@@ -28,6 +28,7 @@ class _Totals:
     failed: int = 0
     estimated: int = 0
     unsettled: int = 0
+    timed: int = 0
     total_ms: float = 0.0
     overhead_ms: float = 0.0
     first_bytes: int = 0
@@ -54,7 +55,7 @@ class _Totals:
             self._add_shadow(entry, entry.tokens_window)
 
     def _add_outcome(self, entry: Entry) -> None:
-        self.windowed += entry.decision == "applied"
+        self.windowed += entry.decision == "applied" and entry.tokens_forwarded is not None
         self.refused += entry.status == 429
         self.failed += entry.status >= 500
         self.estimated += entry.state is State.ESTIMATED
@@ -70,6 +71,7 @@ class _Totals:
         self.saved_nano += entry.saved_nano or 0
 
     def _add_times(self, entry: Entry) -> None:
+        self.timed += entry.total_ms > 0
         self.total_ms += entry.total_ms
         self.overhead_ms += entry.overhead_ms
         self.slowest_ms = max(self.slowest_ms, entry.total_ms)

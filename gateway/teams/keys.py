@@ -18,13 +18,17 @@ _LONGEST_LATEST = 256  # characters
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: a team by one of its keys. `key` is the key's id, `models` what the key is limited to (none: all)."""
+    """Who calls: a team by one of its keys. `key` is the key's id, `models` what the key is limited to (none: all).
+
+    `first` is the id of the key that it follows, by which budgets know it; empty where it follows none.
+    """
 
     team: str
     key: str
     policy: TeamPolicy
     models: frozenset[str] = frozenset()
     expires: float | None = None
+    first: str = ""
 
     @property
     def restricted(self) -> bool:

@@ -30,11 +30,13 @@ class StoredKey(KeyPolicy):
     team: str
     created: datetime
     start: str
+    first: str | None = None
 
     @classmethod
-    def of(cls, key: str, team: str, policy: KeyPolicy) -> "StoredKey":
-        """Return the stored form of a key that is made now."""
-        return cls(**policy.model_dump(), digest=digest(key), team=team, created=_now(), start=key[:_SHOWN])
+    def of(cls, key: str, team: str, policy: KeyPolicy, first: str | None = None) -> "StoredKey":
+        """Return the stored form of a key that is made now; `first` as Key has it."""
+        fields = policy.model_dump()
+        return cls(**fields, digest=digest(key), team=team, created=_now(), start=key[:_SHOWN], first=first)
 
     @property
     def policy(self) -> KeyPolicy:
@@ -43,7 +45,8 @@ class StoredKey(KeyPolicy):
 
     def key(self) -> "Key":
         """Return the key as it may be shown."""
-        return Key(key_id(self.digest), self.team, self.policy, Source.STORE, self.start, self.created, self.digest)
+        id_ = key_id(self.digest)
+        return Key(id_, self.team, self.policy, Source.STORE, self.start, self.created, self.digest, self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,11 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, as it may be shown: `start` holds its first characters."""
+    """A key, as it may be shown: `start` holds its first characters.
+
+    `first` is the id of the first of the keys that it follows, each made by rotating the one before: this one counts on
+    its budgets. None where it follows none.
+    """
 
     id: str
     team: str
@@ -72,11 +79,12 @@ class Key:
     start: str
     created: datetime | None
     digest: str
+    first: str | None = None
 
     def stored(self, expires: datetime) -> StoredKey:
         """Return the form in which the store keeps it, with another end."""
-        policy = self.policy.model_dump() | {"expires": expires}
-        return StoredKey(**policy, digest=self.digest, team=self.team, start=self.start, created=self.created or _now())
+        fields = {**self.policy.model_dump(), "expires": expires, "created": self.created or _now()}
+        return StoredKey(**fields, digest=self.digest, team=self.team, start=self.start, first=self.first)
 
     @property
     def expired(self) -> bool:
@@ -171,10 +179,9 @@ def _declared_key(team: str, declared: KeySettings) -> Key:
 
 
 def _caller(key: Key, team: Team) -> Caller:
-    expires = key.policy.expires
-    return Caller(
-        team.name, key.id, team.policy, frozenset(key.policy.models), None if expires is None else expires.timestamp()
-    )
+    models, expires = frozenset(key.policy.models), key.policy.expires
+    until = None if expires is None else expires.timestamp()
+    return Caller(team.name, key.id, team.policy, models, until, key.first or "")
 
 
 def _now() -> datetime:

@@ -64,6 +64,16 @@ class Roster:
         """The keys as they are known now."""
         return self._known.keyring
 
+    def policy(self, team: str) -> TeamPolicy | None:
+        """Return what holds for the team, as it is known now."""
+        found = self._known.teams.get(team)
+        return found.policy if found else None
+
+    def counted_as(self, key: str) -> str:
+        """Return the id by which budgets know the key with that id: that of the first one which it follows."""
+        found = self._known.keys.get(key)
+        return (found.first if found else None) or key
+
     async def run(self, period_s: float = POLL_S) -> None:
         """Keep up with the store until cancelled; while it is away, what was known last holds."""
         while True:
@@ -192,12 +202,15 @@ class Roster:
         return await self._change(plan)
 
     async def rotate_key(self, identity: str, grace: timedelta = timedelta(0)) -> tuple[str, Key]:
-        """Make a key that follows this one, with all that holds for it; this one expires after the grace."""
+        """Make a key that follows this one, with all that holds for it, and on the same budgets of each key.
+
+        This one expires after the grace.
+        """
 
         def plan() -> tuple[tuple[str, Key], list[Change]]:
             old = self._made_key(identity)
             self._team(old.team)
-            key, stored = _new_key(old.team, old.policy)
+            key, stored = _new_key(old.team, old.policy, old.first or old.id)
             return (key, stored.key()), [_keeping(stored), _retiring(old, grace)]
 
         return await self._change(plan)
@@ -249,15 +262,16 @@ def _changeable(team: Team) -> None:
         raise ConflictError(f"Team {team.name} is declared in the configuration; it can only be changed there.")
 
 
-def _new_key(team: str, policy: KeyPolicy) -> tuple[str, StoredKey]:
+def _new_key(team: str, policy: KeyPolicy, first: str | None = None) -> tuple[str, StoredKey]:
     if policy.expires is not None and policy.expires <= datetime.now(UTC):
         raise InvalidRequestError("expected a time to come", "expires")
     key = new_key()
-    return key, StoredKey.of(key, team, policy)
+    return key, StoredKey.of(key, team, policy, first)
 
 
 def _keeping(stored: StoredKey) -> Change:
-    return Change(Kind.KEY, stored.key().id, stored.model_dump_json().encode())
+    # Without what is not there, so that an earlier release can read what it knows of.
+    return Change(Kind.KEY, stored.key().id, stored.model_dump_json(exclude_none=True).encode())
 
 
 def _retiring(old: Key, grace: timedelta) -> Change:

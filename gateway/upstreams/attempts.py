@@ -59,20 +59,26 @@ class Attempt:
 
 @dataclass(slots=True)
 class Tried:
-    """The attempts of one request that are over; `under_way`: one is being made, or its reply is being relayed."""
+    """The attempts of one request that are over, of those that were begun.
+
+    `under_way`: the last one that was begun is being made, or its reply is being relayed.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
+    begun: int = 0
     under_way: bool = False
 
     @property
-    def lost(self) -> int:
-        """How many attempts were given up for another although they may have been worked on."""
-        return sum(attempt.uncertain for attempt in self.attempts[:-1])
+    def lost(self) -> list[Candidate]:
+        """Whose attempts were given up for another although they may have been worked on."""
+        if self.begun <= 1:
+            return []
+        return [attempt.candidate for attempt in self.attempts[: self.begun - 1] if attempt.uncertain]
 
     @property
     def sent(self) -> bool:
-        """Whether any upstream may have worked on the request, and did not just say that it failed."""
-        return self.under_way or any(attempt.uncertain for attempt in self.attempts)
+        """Whether the upstream of the last attempt may have worked on it, and did not just say that it failed."""
+        return self.under_way or (bool(self.attempts) and self.attempts[-1].uncertain)
 
 
 class Attempts:
@@ -124,6 +130,7 @@ class Attempts:
     async def _try(self, candidate: Candidate, once: Send, tried: Tried) -> _Failure:
         breaker = self.breakers[candidate.upstream]
         probe = breaker.enter()
+        tried.begun += 1
         tried.under_way = True
         try:
             found = await _found(once(candidate))
@@ -194,7 +201,9 @@ class _Order:
     def following(self, after: Attempt | None) -> Candidate | None:
         """Return whom to try next, or None."""
         if after and after.outcome is Outcome.NOT_CONNECTED and self._reconnects and not self._left:
-            self._reconnects, self._left = False, 1
+            self._reconnects = False
+            if self._allowed(after.candidate):
+                return after.candidate
         if self._left > 0 and not (after and after.outcome is Outcome.TOO_LONG):
             self._left -= 1
             if (found := self._equal()) is not None:

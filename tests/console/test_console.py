@@ -159,6 +159,19 @@ def test_teams_show_budgets_and_this_months_sums(opened: Opened) -> None:
     console.says("Left of $110.00 a month")
 
 
+def test_the_fullest_budget_may_be_one_user_s(opened: Opened, server: Server) -> None:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+        budgets = [{"tokens": 1000, "per": "user"}, {"tokens": 10**6, "models": ["gpt-4o-mini"]}]
+        client.post("/admin/v1/teams", json={"name": "each", "budget": budgets}).raise_for_status()
+        key = client.post("/admin/v1/teams/each/keys", json={}).json()["key"]
+        body = {"model": "gpt-4o-mini", "user": "u1", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
+        client.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}).raise_for_status()
+        row = opened(at="#/teams").page.locator("tr", has_text="each")
+        expect(row.get_by_role("meter")).to_have_attribute("aria-label", re.compile("each: the 1,000 tokens .* user"))
+        expect(row.locator(".meters")).to_have_text(re.compile(r"^\s*[1-9][0-9.]*%$"))
+        client.delete("/admin/v1/teams/each", params={"cascade": True}).raise_for_status()
+
+
 def test_a_team_shows_limits_forecast_and_keys(opened: Opened, server: Server) -> None:
     console = opened(at="#/teams/support-desk")
     limits = console.region("Limits")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidJsonError
-from gateway.request import OutputAsked, UsageRefusals, parse_request, with_model, with_usage_asked
+from gateway.request import OutputAsked, UsageRefusals, parse_request, with_ends, with_model, with_usage_asked
 
 
 async def test_the_head_is_read() -> None:
@@ -190,3 +190,19 @@ async def test_what_cannot_be_read_is_left_to_the_upstream_where_that_is_asked_f
     assert not (await parse_request(b"\x1f\x8b", compressed=True)).readable
     with pytest.raises(InvalidJsonError):
         await parse_request(b"nope")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "model"),
+    [
+        (b'{"model": "m", "input": ["say \\"model\\": \\"x\\"', b'"]}', "m"),
+        (b'{"input": ["a', b'b"], "user": "u", "model":"m"}', "m"),
+        (b'{"input": ["a', b'b"]}', None),
+        (b'{"model": "\xff"', b"", None),
+    ],
+)
+def test_of_a_body_of_which_just_the_ends_are_known_the_model_is_read(
+    start: bytes, end: bytes, model: str | None
+) -> None:
+    found = with_ends(start, end)
+    assert (found.model, found.readable) == (model, False)

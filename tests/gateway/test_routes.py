@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policies import BudgetSettings, RateSettings, Route, TeamPolicy
-from gateway.routes import COUNTED, may_use, name_of, route_of
+from gateway.routes import COUNTED, asks_for_work, may_use, name_of, route_of
 from gateway.teams.keys import ANYBODY, Caller
 
 BUDGET = TeamPolicy(budget=BudgetSettings(tokens=1))
@@ -92,3 +92,20 @@ def test_names_of_routes_are_their_own() -> None:
 
 def test_counted_routes_are_those_with_usage_of_their_own() -> None:
     assert {Route.CHAT, Route.COMPLETIONS, Route.RESPONSES, Route.EMBEDDINGS} == COUNTED
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asks"),
+    [
+        ("POST", b"/v1/chat/completions", True),
+        ("POST", b"/v1/images/generations", True),
+        ("POST", b"/v1/responses/compact", True),
+        ("POST", b"/v1/responses/resp_1/cancel", False),
+        ("POST", b"/v1/chat/completions/chatcmpl_1", False),
+        ("GET", b"/v1/responses/resp_1", False),
+        ("GET", b"/v1/models", False),
+        ("DELETE", b"/v1/responses/resp_1", False),
+    ],
+)
+def test_what_was_made_before_is_not_asked_for_again(method: str, path: bytes, asks: bool) -> None:
+    assert asks_for_work(method, path) == asks

@@ -272,3 +272,12 @@ async def test_of_the_price_of_any_each_model_has_a_budget_of_its_own(upstream: 
     async with pipeline(upstream.url, priced=True, models=ANY, **teams(budget=budget)) as line:
         replies = [(await chat(line, chat_body(model=name, max_tokens=9))).status for name in ("unknown-x", model)]
     assert replies == [200, 200 if model == "unknown-y" else 429]
+
+
+async def test_a_soft_limit_is_announced_with_a_refusal_too(upstream: Upstream) -> None:
+    async with pipeline(upstream.url, **teams(budget={"tokens": 500, "period": "total", "soft": [1]})) as line:
+        await chat(line)
+        await ledger(line)
+        reply = await chat(line, chat_body(max_tokens=500))
+        assert said(reply) == (429, "insufficient_quota")
+        assert reply.header(b"x-gateway-budget-warning") == "1% of the 500 tokens in total is spent"

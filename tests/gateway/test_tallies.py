@@ -37,3 +37,8 @@ def test_money_is_summed_where_it_is_known() -> None:
     costs = [Cost(Decimal("0.25"), Decimal("-0.5")), Cost(None, None), Cost(Decimal("0.5"), None)]
     (tally,) = tallied([replace(RECORD, cost=cost) for cost in costs]).values()
     assert (tally.cost, tally.saved) == (0.75, -0.5)
+
+
+def test_tokens_of_a_prompt_that_nobody_answered_well_are_not_counted() -> None:
+    (tally,) = tallied([replace(RECORD, tokens_forwarded=None, tokens_saved=None)]).values()
+    assert tally.prompts == {}

@@ -37,7 +37,7 @@ def trimmed(window_tokens: int | None = None) -> WindowOutcome:
 def shown(outcome: WindowOutcome, width: int = 160, settings: WindowingSettings | None = None) -> str:
     out = io.StringIO()
     # By default no time is too long: a busy machine is none of these tests' business.
-    show(outcome, settings or WindowingSettings(deadline_ms=10**6), console=Console(file=out, width=width))
+    show(outcome, settings or WindowingSettings(deadline_ms=600_000), console=Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -272,7 +272,7 @@ def test_programs_are_told_why_the_original_is_forwarded() -> None:
     ],
 )
 def test_a_size_that_is_held_is_said_to_be(asked: int | None, said: list[str]) -> None:
-    assert list(notes(made(), WindowingSettings(deadline_ms=10**6), asked)) == said
+    assert list(notes(made(), WindowingSettings(deadline_ms=600_000), asked)) == said
     assert list(notes(replace(made(), body=None), WindowingSettings(), asked)) == said
 
 

@@ -135,6 +135,8 @@ def billed(bill: Bill) -> dict[str, int]:
         "cached": bill.cached,
         "reasoning": bill.reasoning,
         "cache_written": bill.cache_written,
+        "audio_prompt": 0,
+        "audio_completion": 0,
     }
 
 

@@ -50,10 +50,9 @@ function lookup(team, budgets, place, signal) {
 const both = (team, whose, signal) => Promise.all([
   get(path("teams", team, "budgets"), whose, signal), get(path("forecast", team), whose, signal)]);
 
-/** Forecasts are of the budgets, in the same order. */
 function pairs(standings, forecasts) {
-  const budgets = standings.data.filter(isBudget);
-  return standings.data.map((standing) => ({ standing, forecast: forecasts.data[budgets.indexOf(standing)] ?? null, title: standing.limit.replace(/^the /, "") }));
+  const byCounter = new Map(forecasts.data.map((forecast) => [forecast.counter, forecast]));
+  return standings.data.map((standing) => ({ standing, forecast: byCounter.get(standing.counter) ?? null, title: standing.limit.replace(/^the /, "") }));
 }
 
 /** Say of each standing which of the policy's budgets it is: of two that count the same only the tighter one stands. */

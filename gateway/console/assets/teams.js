@@ -9,15 +9,34 @@ import { table } from "./tables.js";
 const PAGE = 25;
 const LANES = 4; // readings of budgets at the same time
 
-/** Fill in the fullest budget of each team, some at a time: it takes a question a team. */
+/** Whose budgets to look at: the team's own, those for some models, and of each user, model or key the largest spender's. */
+async function whose(team, signal) {
+  const budgets = budgetsOf(team);
+  const asked = new Set(["", ...budgets.map(({ models }) => models?.[0] ?? "")]);
+  const pers = new Set(budgets.map(({ per }) => per ?? "team").filter((per) => per !== "team"));
+  const spenders = await Promise.all([...pers].map(async (per) => {
+    const { rows } = await get("usage", { team: team.name, group_by: per, from: "month" }, signal);
+    const [first] = rows.sort((a, b) => Number(b.cost_usd ?? 0) - Number(a.cost_usd ?? 0) || b.input + b.output - a.input - a.output);
+    return first ? { [per]: first.group[per] } : {};
+  }));
+  return [...[...asked].map((model) => ({ model })), ...spenders];
+}
+
+/** Return the budgets that count something of a team's, each with how far it is spent. */
+async function standings(team, signal) {
+  const found = await Promise.all((await whose(team, signal)).map((one) => get(path("teams", team.name, "budgets"), one, signal)));
+  return found.flatMap(({ data }) => data).filter(({ unit }) => unit === "usd" || unit === "tokens");
+}
+
+/** Fill in the fullest budget of each team, some at a time: it takes some questions a team. */
 async function fillBudgets(places, signal) {
   const waiting = [...places];
   const lane = async () => {
     for (let next = waiting.shift(); next && !signal.aborted; next = waiting.shift()) {
-      const [name, place] = next;
-      const found = await get(path("teams", name, "budgets"), {}, signal).catch(() => null);
-      const fullest = found?.data.filter(({ unit }) => unit === "usd" || unit === "tokens").sort((a, b) => b.used - a.used)[0];
-      if (fullest) fill(place, meter(fullest.used, `${name}: ${fullest.limit}`), ` ${percent(fullest.used)}`);
+      const [team, place] = next;
+      const found = await standings(team, signal).catch(() => []);
+      const [fullest] = found.sort((a, b) => b.used - a.used);
+      if (fullest) fill(place, meter(fullest.used, `${team.name}: ${fullest.limit}`), ` ${percent(fullest.used)}`);
       else setText(place, "–");
     }
   };
@@ -31,7 +50,7 @@ function columns(usage, places) {
     { title: "Budget", cell: (team) => budgetsOf(team).map(described).join("; ") || "none" },
     { title: "Fullest", class: "meters", cell: (team) => {
       const place = h("span", { class: "spent" }, budgetsOf(team).length ? "…" : "–");
-      if (budgetsOf(team).length) places.push([team.name, place]);
+      if (budgetsOf(team).length) places.push([team, place]);
       return place;
     } },
     { title: "Keys", number: true, cell: ({ keys }) => count(keys) },

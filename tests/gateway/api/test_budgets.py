@@ -19,6 +19,9 @@ POLICY: dict[str, Any] = {
     "budget": [{"usd": 20, "period": "month"}, {"tokens": 10_000, "period": "total", "per": "user"}],
     "limits": {"concurrent": 4},
 }
+MODELS: dict[str, Any] = {
+    "budget": [{"usd": 1, "period": "total", "models": ["gpt-4o"]}, {"usd": 1, "period": "total", "per": "model"}]
+}
 ACME = caller(**POLICY)
 WORD = {"input": 1000, "output": 200, "cached": 400}
 
@@ -28,7 +31,7 @@ class Office:
 
     def __init__(self, at: Desk, policy: dict[str, Any]) -> None:
         self.at = at
-        roster = Roster(settings(teams={"acme": policy, "free": {}}), at.store)
+        roster = Roster(settings(teams={"acme": policy, "free": {}, "models": MODELS}), at.store)
         self.app = app_of(budgets.routes(at.store, roster, lambda: PRICES, ACCESS))
 
     async def get(self, path: str, *headers: tuple[bytes, bytes]) -> Call:
@@ -59,9 +62,10 @@ async def test_how_far_limits_are_spent(tmp_path: Path) -> None:
         spent = await own.at.admit("r1", ACME, 2000)
         own.at.settle(spent, 2000)
         await own.at.settling.finish()
-        await own.at.admit("r2", ACME, 1000)
+        ticket = await own.at.admit("r2", ACME, 1000)
         found = (await own.get("/teams/acme/budgets?user=ann")).json()["data"]
     month, total, concurrent = found
+    assert month["counter"] == ticket.limits[0].counter
     assert (month["limit"], month["unit"], month["most"]) == ("the $20.00 a month", "usd", 20.0)
     assert (month["spent"], month["reserved"], month["used"]) == (2.0, 1.0, 0.15)
     assert month["begins_anew"].endswith("-01T00:00:00Z")
@@ -148,3 +152,11 @@ async def test_a_request_of_a_team_that_was_removed_since_is_corrected(tmp_path:
         assert (await own.correct("r1", WORD)).json() == {"applied": True}
         (entry,) = await own.at.ledger()
     assert (entry.team, entry.state, entry.input) == ("gone", State.CORRECTED, 1000)
+
+
+async def test_a_budget_for_a_model_is_found_by_each_of_its_names(tmp_path: Path) -> None:
+    async with office(tmp_path) as own:
+        names = ("gpt-4o", "gpt-4o-2024-08-06")
+        found = [(await own.get(f"/teams/models/budgets?model={name}")).json()["data"] for name in names]
+    assert found[0] == found[1]
+    assert len(found[0]) == 2

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from gateway.budgets.admission import _MOST_KNOWN, Admission, Ticket
 from gateway.budgets.standing import Standings
 from gateway.errors import GatewayError, InsufficientQuotaError, NotAllowedError, RateLimitError, StoreOutageError
 from gateway.pricing import NANO
-from gateway.store.contract import Hold
+from gateway.store.contract import Hold, Refused
 from gateway.store.sqlite import SqliteStore
 from gateway.teams.keys import Caller
 from tests.gateway.budgets.desks import EVER, MODEL, NOW, PRICES, Clock, Desk, caller, desk, settings, standing
@@ -179,11 +180,37 @@ def test_retry_after_is_a_whole_number_of_seconds_after_which_there_is_room(
     who = caller(budget={"tokens": 9, "period": period})
     (limit,) = admission.limits(who, None, "", "main")
     clock.now += late
-    error = admission._refusal(limit, limit.hold(0, 10), standing(Ticket("r", "acme", (limit,)), 0, 0, 0))
-    wait = int(header(error, b"retry-after") or b"")
+    refused = Refused(0, (standing(Ticket("r", "acme", (limit,)), 0, 0, 0),))
+    wait = admission._wait((limit,), (limit.hold(0, 10),), refused)
+    assert wait is not None
     assert wait >= 1
     clock.now += wait
     assert admission.limits(who, None, "", "main")[0].counter != limit.counter
+
+
+@pytest.mark.parametrize(
+    ("tokens", "after"),
+    [((150, 150, 9999), UNTIL_MIDNIGHT), ((150, 9999, 9999), 29 * 60 + 48), ((150, 150, 150), None)],
+)
+async def test_of_several_limits_without_room_the_last_one_to_begin_anew_counts(
+    tmp_path: Path, tokens: tuple[int, int, int], after: int | None
+) -> None:
+    periods = zip(tokens, ("hour", "day", "total"), strict=True)
+    who = caller(budget=[{"tokens": most, "period": period} for most, period in periods], limits={"concurrent": 1})
+    async with desk(tmp_path) as at:
+        await at.admit("r1", who)
+        wait = header(await refusal(at, "r2", who), b"retry-after")
+        assert wait == (None if after is None else b"%d" % after)
+
+
+async def test_a_key_that_follows_another_counts_on_its_budgets(tmp_path: Path) -> None:
+    who = caller(budget={"tokens": 150, "per": "key"})
+    async with desk(tmp_path) as at:
+        ticket = await at.admit("r1", who)
+        follows = replace(who, key="key_2", first=who.key)
+        assert at.admission.limits(follows, MODEL, "ann", "main") == ticket.limits
+        assert isinstance(await refusal(at, "r2", follows), InsufficientQuotaError)
+        await at.admit("r3", replace(who, key="key_3"))
 
 
 async def test_no_budget_in_dollars_pays_for_what_has_no_price(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from itertools import product
 
 import msgspec
@@ -75,10 +76,80 @@ def test_the_worst_case_is_worked_out_for_estimates_alone(lost: int, usage: Usag
         assert estimated == is_estimated(request, reply) == (wanted > 0)
 
 
-def test_what_the_upstream_reports_counts_wherever_it_does() -> None:
+def test_what_the_upstream_reports_counts_of_an_answer_that_is_one() -> None:
     for out, status, gone, completed, events in ALL:
-        found = outcome_of(sent(out, status, gone), delivery(status, events, completed, REPORTED))
-        assert found == Outcome(REPORTED, State.SETTLED)
+        if out and status < 400 and (completed or (events or 0) <= REPORTED.completion):
+            found = outcome_of(sent(out, status, gone), delivery(status, events, completed, REPORTED))
+            assert found == Outcome(REPORTED, State.SETTLED)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+@pytest.mark.parametrize("worst", [WORST, None])
+def test_a_reply_that_says_that_it_failed_costs_nothing(status: int, worst: WorstCase | None) -> None:
+    assert outcome_of(sent(status=status, worst=worst), delivery(status, usage=REPORTED)) == Outcome(None, State.FREE)
+
+
+@pytest.mark.parametrize("worst", [WORST, None])
+def test_what_was_billed_before_is_not_billed_again(worst: WorstCase | None) -> None:
+    looked_at = msgspec.structs.replace(sent(worst=worst), works=False)
+    assert outcome_of(looked_at, delivery(usage=REPORTED)) == Outcome(None, State.FREE)
+
+
+def streamed(*pieces: bytes, completed: bool) -> Delivery:
+    relay = EventRelay(drop_usage=False)
+    for piece in pieces:
+        relay.feed(piece)
+    return Delivery(status=200, usage=relay.usage, completed=completed, events=relay)
+
+
+def says(completion: int, prompt: int = 70, text: str = "") -> bytes:
+    choices = [{"delta": {"content": text}}] if text else []
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return b"data: " + json.dumps({"choices": choices, "usage": usage}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("completed", [True, False])
+@pytest.mark.parametrize("first", [says(1), says(1, text="four"), SAID + says(1)])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_usage_that_more_of_the_answer_follows_is_not_all_of_it(
+    first: bytes, completed: bool, together: bool
+) -> None:
+    later = SAID * 100
+    cut = streamed(*([first + later] if together else [first, later]), completed=completed)
+    found = outcome_of(sent(), cut)
+    assert found == Outcome(Usage(70, cut.relayed.events), State.ESTIMATED)
+    assert cut.relayed.events >= 100
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_usage_of_nothing_is_none_where_something_was_relayed(completed: bool) -> None:
+    nothing = streamed(*[says(0, 0, "four")] * 50, completed=completed)
+    assert outcome_of(sent(), nothing) == Outcome(Usage(1000, 50), State.ESTIMATED)
+    assert outcome_of(sent(), streamed(says(0, 0), completed=True)) == Outcome(Usage(0, 0), State.SETTLED)
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_usage_that_grows_with_the_answer_counts(completed: bool) -> None:
+    grown = streamed(*[says(number + 1, text="four") for number in range(50)], completed=completed)
+    assert outcome_of(sent(), grown) == Outcome(Usage(70, 50), State.SETTLED)
+
+
+def test_one_that_does_not_grow_does_not_where_the_stream_broke_off() -> None:
+    pieces = [says(1, text="four")] * 50
+    assert outcome_of(sent(), streamed(*pieces, completed=False)) == Outcome(Usage(70, 50), State.ESTIMATED)
+
+
+def test_a_client_that_leaves_with_the_usage_has_it_all() -> None:
+    left = streamed(SAID * 5, says(9), b"data: [DONE]\n\n", completed=False)
+    assert outcome_of(sent(gone=True), left) == Outcome(Usage(70, 9), State.SETTLED)
+
+
+def test_each_attempt_that_was_given_up_is_a_prompt_more() -> None:
+    lost = msgspec.structs.replace(sent(), lost=2)
+    assert outcome_of(lost, delivery(usage=REPORTED)) == Outcome(REPORTED, State.ESTIMATED, 2, 1000)
+    assert outcome_of(lost, delivery(usage=REPORTED)).total == Usage(2070, 9, cached=3, reasoning=2)
+    failed = msgspec.structs.replace(sent(out=False, status=0), lost=1)
+    assert outcome_of(failed, delivery(0)).total == Usage(1000, 0)
 
 
 @pytest.mark.parametrize("worst", [WorstCase(0, 0), WorstCase(3, 1), WORST])
@@ -121,5 +192,5 @@ def test_what_may_have_been_audio_is_estimated_as_audio() -> None:
     worst = WorstCase(4000, 300, audio=True)
     assert outcome_of(sent(worst=worst), delivery()).usage == Usage(1000, 300, audio_prompt=1000, audio_completion=300)
     lost = msgspec.structs.replace(sent(worst=worst), lost=2)
-    again = outcome_of(lost, delivery(usage=Usage(70, 9, audio_prompt=5))).usage
-    assert again == Usage(2070, 9, audio_prompt=2005)
+    again = outcome_of(lost, delivery(usage=Usage(70, 9, audio_prompt=5)))
+    assert (again.usage, again.lost, again.prompt) == (Usage(70, 9, audio_prompt=5), 2, 1000)

@@ -79,7 +79,7 @@ def settled(before: int, after: int, counter: str = "c") -> Settled:
 
 
 def percents(before: int, after: int, of: Limit) -> list[int]:
-    return [passed.percent for passed in reached("acme", [of], settled(before, after))]
+    return [passed.percent for passed in reached("acme", [of], settled(before, after), Standings())]
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_each_soft_limit_is_announced_once_in_order(most: int, soft: list[int], 
 def test_whose_limit_it_was() -> None:
     mine, other = limit(soft=(50,)), limit(counter="d", soft=(50,))
     both = Settled(True, (0, 0, 0), (Standing("c", 500, 0), Standing("d", 400, 0), Standing("r", 10, 0)))
-    (found,) = reached("acme", [mine, other, RATE], both)
+    (found,) = reached("acme", [mine, other, RATE], both, Standings())
     assert found == Reached("acme", mine, 50)
     assert found.text == "50% of the 1,000 tokens a month is spent"
 
 
 def test_what_was_settled_before_announces_nothing() -> None:
-    assert list(reached("acme", [limit(soft=(50,))], Settled(False, (), ()))) == []
+    assert list(reached("acme", [limit(soft=(50,))], Settled(False, (), ()), Standings())) == []
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,11 @@ def test_rates_in_words(unit: Unit, words: str) -> None:
 )
 def test_money_in_words(nano: int, words: str) -> None:
     assert amount(Unit.USD, nano) == words
+
+
+def test_a_limit_that_is_lowered_below_what_is_spent_is_announced_once() -> None:
+    standings, announced = Standings(), list[tuple[int, int]]()
+    for most, before in ((1000, 0), (1000, 300), (600, 310), (600, 320), (900, 330), (500, 410), (500, 420)):
+        passed = reached("acme", [limit(most, soft=(50, 80))], settled(before, before + 10), standings)
+        announced += [(most, each.percent) for each in passed]
+    assert announced == [(600, 50), (500, 50), (500, 80)]

@@ -1,12 +1,15 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
+from gateway.budgets.limits import Limit, Spender, limits_of
+from gateway.budgets.periods import Calendar
 from gateway.budgets.sweeping import Sweeper
+from gateway.policies import TeamPolicy
 from gateway.store.contract import Settlement
 from gateway.store.entries import Entry, State
 from tests.gateway.budgets.desks import MODEL, NOW, Desk, caller, desk
@@ -19,8 +22,9 @@ DAY = 86_400
 class Expired:
     """Notes what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: TeamPolicy | None = None) -> None:
         self.ids: list[list[str]] = []
+        self.policy = policy or TeamPolicy()
         self.some = asyncio.Event()
 
     def __call__(self, entries: Sequence[Entry]) -> None:
@@ -28,8 +32,20 @@ class Expired:
         self.some.set()
 
 
-def sweeper(at: Desk, expired: Expired, reservation_s: float = 60.0, retention_days: int = 30) -> Sweeper:
-    return Sweeper(at.store, at.admission, reservation_s, retention_days, expired, at.clock)
+def sweeper(
+    at: Desk,
+    expired: Expired,
+    reservation_s: float = 60.0,
+    retention_days: int = 30,
+    *,
+    clock: Callable[[], float] | None = None,
+    failed: Callable[[Exception], None] = lambda _error: None,
+) -> Sweeper:
+    def limits(entry: Entry) -> Sequence[Limit]:
+        return limits_of(expired.policy, Spender(entry.key, entry.user, MODEL, MODEL), Calendar(), entry.time)
+
+    said = expired, limits, at.reached.append, at.standings
+    return Sweeper(at.store, at.admission, reservation_s, retention_days, *said, clock or at.clock, failed)
 
 
 @asynccontextmanager
@@ -89,7 +105,7 @@ async def test_it_sweeps_often_enough_for_another_process_not_to_take_it_for_dea
     async with desk(tmp_path) as at:
         at.clock.now = time.time() - 59.4
         ticket = await at.admit("r1", RATES)
-        async with running(Sweeper(at.store, at.admission, 0.6, 30, Expired())):
+        async with running(sweeper(at, Expired(), 0.6, clock=time.time)):
             for _ in range(30):
                 await asyncio.sleep(0.04)
                 assert await at.store.expire(time.time()) == ()
@@ -126,7 +142,7 @@ async def test_a_fault_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
         await at.admit("r1", BUDGET)
         at.admission.open.clear()
         at.clock.now += 61
-        async with running(Sweeper(at.store, at.admission, 0.03, 30, expired, clock, told.append)):
+        async with running(sweeper(at, expired, 0.03, clock=clock, failed=told.append)):
             await asyncio.wait_for(expired.some.wait(), 5)
     assert expired.ids == [["r1"]]
     assert [type(error) for error in told] == [ZeroDivisionError]
@@ -157,3 +173,19 @@ async def test_the_ledger_is_pruned(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.01)
         assert [entry.id for entry in await at.ledger()] == ["r29", "r0"]
+
+
+async def test_a_soft_limit_that_unsettled_requests_pass_is_announced_once(tmp_path: Path) -> None:
+    who = caller(budget={"tokens": 1000, "period": "day", "soft": [10, 25, 50]})
+    async with desk(tmp_path) as at:
+        expired = Expired(who.policy)
+        at.settle(await at.admit("r0", who), 100)
+        await at.settling.finish()
+        for identity in ("r1", "r2"):
+            await at.admit(identity, who)
+        at.admission.open.clear()
+        at.clock.now += 61
+        for _ in range(2):
+            await sweeper(at, expired).sweep()
+        assert expired.ids == [["r1", "r2"]]
+    assert [passed.percent for passed in at.reached] == [10, 25]

@@ -17,7 +17,7 @@ SCOPE = Scope(Span(1_700_000_000.0, 1_700_086_400.5), (Group.TEAM,), "acme")
 
 def of(*teams: str) -> Table:
     usages = [
-        Usages((team, "settled"), requests=2, priced=2, cost_nano=1_000_000_001, saved_nano=-3, total_ms=7.0)
+        Usages((team, "settled"), requests=2, priced=2, cost_nano=1_000_000_001, saved_nano=-3, timed=2, total_ms=7.0)
         for team in teams
     ]
     return table(usages, (Group.TEAM, Group.STATE), (Group.TEAM,))

@@ -57,6 +57,7 @@ def test_a_row_is_made_of_sums() -> None:
         failed=2,
         estimated=1,
         unsettled=1,
+        timed=4,
         total_ms=400.0,
         overhead_ms=10.0,
         first_bytes=2,
@@ -108,7 +109,8 @@ def test_what_is_not_known_is_none_and_not_0() -> None:
     assert (found.would_save_share, found.would_save_usd, found.shadow_unpriced) == (None, None, 0)
     in_shadow = row(requests=1, priced=1, cost_nano=5, shadowed=1, tokens_shadowed=9, tokens_window=3)
     assert (in_shadow.would_save_usd, in_shadow.shadow_unpriced, in_shadow.saved_usd) == (None, 1, Decimal(0))
-    assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, 0.0)
+    assert (found.mean_first_byte_ms, found.unpriced, found.mean_total_ms) == (None, 3, None)
+    assert row(requests=1, saved_nano=-9).saved_usd == Decimal("-0.000000009")
     none = nothing("2026-11-01")
     assert (none.group, none.requests, none.mean_total_ms, none.cost_usd) == (("2026-11-01",), 0, None, None)
 

@@ -22,6 +22,7 @@ def made(
         refused=17,
         failed=3,
         unsettled=2,
+        timed=12_345,
         total_ms=12_345_000.0,
     )
     return table([sums, Usages(("zeta", "o3", "settled"), requests=5)], BY, groups)
@@ -36,7 +37,7 @@ def test_a_file_holds_every_figure_whole() -> None:
     assert words(lines[0]) == "tokens tokens effective cost net saved mean"
     assert words(lines[1]) == "team model requests original forwarded tokens USD USD ms refused failed"
     assert words(lines[2]) == "acme gpt-4o-mini 12,345 123,456,789 23,456,789 19.0% 1,234.5679 -0.005 1,000.0 17 3"
-    assert words(lines[3]) == "zeta o3 5 0 0 – – – 0.0 0 0"
+    assert words(lines[3]) == "zeta o3 5 0 0 – – – – 0 0"
     assert lines[4].split()[:3] == ["total", "12,350", "123,456,789"]
     assert lines[5:] == [
         "350 requests of unknown cost, in no sum of money",
@@ -73,7 +74,7 @@ def in_shadow() -> Table:
 
 def test_what_windows_in_shadow_would_have_saved_is_told_apart_from_what_was_saved() -> None:
     lines = to_text(in_shadow(), terminal=False).splitlines()
-    assert words(lines[2]) == "acme gpt-4o-mini 1,300 123,456,789 123,456,789 – 1.2346 0.0000 0.0 0 0"
+    assert words(lines[2]) == "acme gpt-4o-mini 1,300 123,456,789 123,456,789 – 1.2346 0.0000 – 0 0"
     assert lines[6] == "What windows would have saved that were made in shadow mode; nothing of it was saved:"
     assert words(lines[8]) == "windows in tokens of tokens of would save would save would save net"
     assert words(lines[9]) == "team model shadow originals windows tokens % USD"

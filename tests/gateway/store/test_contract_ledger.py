@@ -93,7 +93,8 @@ async def _used(store: Store) -> None:
                    total_ms=100.0, first_byte_ms=30.0, overhead_ms=2.0),
         settlement("r2", status=200, model="b", decision="off", tokens_original=300, input=310, output=1,
                    state=State.ESTIMATED, cost_nano=500, total_ms=50.0, overhead_ms=1.0),
-        settlement("r3", status=429, model="a", state=State.FREE, cost_nano=0, total_ms=1.0),
+        settlement("r3", status=429, model="a", state=State.FREE, cost_nano=0, total_ms=1.0, decision="applied",
+                   tokens_original=900),
         settlement("r4", status=503, model="a", state=State.FREE, total_ms=4.0, time=NOW + 86400),
         settlement("r5", status=500, team="other", model="a", total_ms=8.0),
     ):  # fmt: skip
@@ -108,7 +109,7 @@ async def test_usage_sums_the_entries(store: Store) -> None:
         Usages(
             (), requests=5, windowed=1, tokens_original=1000, tokens_forwarded=200, input=584, cached=100,
             cache_written=50, output=21, reasoning=5, priced=3, cost_nano=7500, saved_nano=3000, refused=1, failed=1,
-            estimated=1, unsettled=1, total_ms=155.0, overhead_ms=3.0, first_bytes=1, first_byte_ms=30.0,
+            estimated=1, unsettled=1, timed=4, total_ms=155.0, overhead_ms=3.0, first_bytes=1, first_byte_ms=30.0,
             slowest_ms=100.0,
         ),
     )  # fmt: skip

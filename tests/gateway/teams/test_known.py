@@ -19,7 +19,7 @@ def declared(**teams: object) -> dict[str, TeamSettings]:
 
 def key_document(key: str, team: str, **policy: object) -> dict[str, bytes]:
     stored = StoredKey.of(key, team, KeyPolicy.model_validate(policy))
-    return {key_id(digest(key)): stored.model_dump_json().encode()}
+    return {key_id(digest(key)): stored.model_dump_json(exclude_none=True).encode()}
 
 
 def test_a_stored_key_holds_its_digest_and_its_first_characters_and_no_more_of_it() -> None:

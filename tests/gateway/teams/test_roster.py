@@ -283,7 +283,11 @@ async def test_a_rotated_key_is_followed_by_one_that_may_do_the_same(store: Unst
     old_key, old = await replica.roster.add_key("acme", policy)
     new, made = await replica.roster.rotate_key(old.id)
     assert refused(replica, old_key)
-    assert (made.team, made.policy) == ("acme", policy)
+    assert (made.team, made.policy, made.first) == ("acme", policy, old.id)
+    _, third = await replica.roster.rotate_key(made.id, timedelta(hours=1))
+    assert third.first == replica.roster.counted_as(third.id) == replica.roster.counted_as(made.id) == old.id
+    assert replica.roster.keyring.caller(f"Bearer {new}", time.time()).first == old.id
+    await replica.roster.revoke_key(third.id)
     assert [key.id for key in await replica.roster.list_keys()] == [made.id]
     assert replica.team_of(new) == "acme"
 

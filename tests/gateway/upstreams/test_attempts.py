@@ -13,7 +13,7 @@ import pytest
 from benchmarks.processes import free_port
 from gateway.config import Settings
 from gateway.errors import UpstreamNotConnectedError, UpstreamOpenError, UpstreamTimeoutError, UpstreamUnreachableError
-from gateway.upstreams.attempts import Attempts, Outcome, Tried
+from gateway.upstreams.attempts import Attempt, Attempts, Outcome, Tried
 from gateway.upstreams.breaker import Health
 from gateway.upstreams.candidates import Candidate, Candidates
 from gateway.upstreams.upstream import Upstream, UpstreamReply, UpstreamRequest
@@ -91,7 +91,7 @@ async def test_another_upstream_of_the_model_takes_over(upstream: upstreams.Upst
         for reply, tried in replies:
             assert reply.status == 200
             assert tried.attempts[-1].candidate.upstream == "good"
-            assert tried.lost == 0
+            assert tried.lost == []
             reply.close()
         assert at.attempts.breakers["bad"].health is Health.OPEN  # so that it was not asked each time
     assert sum(len(tried.attempts) for _, tried in replies) <= 12 + 3
@@ -170,7 +170,28 @@ async def test_unless_the_operator_allows_it_and_then_it_counts_as_lost(upstream
         assert reply.status == 200
         reply.close()
     assert outcomes(tried) == [Outcome.BROKEN, Outcome.ANSWERED]
-    assert tried.lost == 1
+    assert [lost.upstream for lost in tried.lost] == ["bad"]
+
+
+async def test_one_that_was_not_even_connected_after_that_is_no_second_prompt(upstream: upstreams.Upstream) -> None:
+    models = {"gpt": {"upstream": "bad", "fallbacks": [{"upstream": "none"}]}}
+    async with desk(upstream.url, {"bad": "reset-before-head", "none": "dead"}, models, after_sent=True) as at:
+        with pytest.raises(UpstreamNotConnectedError):
+            await at.send()
+        (tried,) = at.last
+    # What was not connected is tried once more itself: another one may have been paid for already.
+    assert outcomes(tried) == [Outcome.BROKEN, Outcome.NOT_CONNECTED, Outcome.NOT_CONNECTED]
+    assert ([lost.upstream for lost in tried.lost], tried.sent) == (["bad"], False)
+    assert len(upstream.requests) == 1
+
+
+def test_an_attempt_is_lost_while_the_next_one_is_under_way() -> None:
+    broken = Attempt(Candidate("a"), Outcome.BROKEN)
+    assert Tried([broken], begun=1, under_way=True).lost == []
+    paused = Tried([broken], begun=1)
+    assert (paused.lost, paused.sent) == ([], True)
+    following = Tried([broken], begun=2, under_way=True)
+    assert (following.lost, following.sent) == ([broken.candidate], True)
 
 
 async def test_a_prompt_that_is_too_long_goes_to_the_fallback_and_not_to_an_equal(upstream: upstreams.Upstream) -> None:
