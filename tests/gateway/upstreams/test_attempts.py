@@ -135,11 +135,11 @@ async def test_a_body_that_can_be_sent_only_once_is(upstream: upstreams.Upstream
 
 async def test_without_a_connection_nothing_of_such_a_body_is_gone(upstream: upstreams.Upstream) -> None:
     models = {
-        "alone": {"upstream": "dead"},
+        "alone": {"upstream": "dead3"},
         "two": {"upstreams": ["dead", "dead2"], "fallbacks": [{"upstream": "good", "model": "mini"}]},
         "three": {"upstream": "dead", "fallbacks": [{"upstream": "good", "model": "mini"}, {"upstream": "good"}]},
     }
-    async with desk(upstream.url, {"dead": "dead", "dead2": "dead", "good": ""}, models) as at:
+    async with desk(upstream.url, {"dead": "dead", "dead2": "dead", "dead3": "dead", "good": ""}, models) as at:
         for model in ("alone", "two"):  # under another model's name it would go to the fallback
             with pytest.raises(UpstreamNotConnectedError):
                 await at.send(model, again=False)
