@@ -36,6 +36,17 @@ class Rates:
     source: _Source
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Whether audio that a model hears, in a prompt, or speaks, in an answer, has a price of its own."""
+
+    hears: bool
+    speaks: bool
+
+
+_SILENT = Sound(hears=False, speaks=False)
+
+
 class PriceBook:
     """Prices of the models served by one upstream: the operator's own, else their list price per token.
 
@@ -92,15 +103,10 @@ class PriceBook:
             return max(nano, soon.dearest_nano(prompt, completion, audio))
         return nano
 
-    def hears(self, model: str | None) -> bool:
-        """Whether audio in a prompt has a price of its own."""
+    def sound(self, model: str | None) -> Sound:
+        """Return what of the model's audio has a price of its own."""
         found = self._of(model)
-        return found is not None and found.lines[0].audio != found.lines[0].fresh
-
-    def speaks(self, model: str | None) -> bool:
-        """Whether audio in an answer has a price of its own."""
-        found = self._of(model)
-        return found is not None and found.lines[0].audio_output != found.lines[0].output
+        return _SILENT if found is None else found.sound
 
     def rates(self, model: str | None) -> Rates | None:
         """Return the model's prices, None where they are unknown."""
@@ -203,6 +209,7 @@ class _Priced:
     most: tuple[tuple[_Most, _Most], ...]
     starts: tuple[int, ...]
     varies: bool
+    sound: Sound
 
     @classmethod
     def of(
@@ -214,7 +221,9 @@ class _Priced:
         varies: bool = False,
     ) -> "_Priced":
         """Make them."""
-        return cls(name, source, lines, tuple((line.most(False), line.most(True)) for line in lines), starts, varies)
+        most = tuple((line.most(False), line.most(True)) for line in lines)
+        sound = Sound(lines[0].audio != lines[0].fresh, lines[0].audio_output != lines[0].output)
+        return cls(name, source, lines, most, starts, varies, sound)
 
     def cost(self, usage: Usage) -> Decimal:
         """Return the cost."""

@@ -151,10 +151,12 @@ class Spending:
 
     def _audio(self, asked: ApiRequest, body: bytes) -> bool:
         """Whether some of the tokens may be audio that costs more than text: of any answer of a model that speaks."""
-        books = [(self.prices.get(one.upstream), one.model) for one in self.candidates.of(asked.model).all]
-        known = [(book, model or asked.model) for book, model in books if book is not None]
-        heard = any(book.hears(model) for book, model in known) and may_hold_audio(asked, body)
-        return heard or any(book.speaks(model) for book, model in known)
+        for candidate in self.candidates.of(asked.model).all:
+            if (prices := self.prices.get(candidate.upstream)) is not None:
+                sound = prices.sound(candidate.model or asked.model)
+                if sound.speaks or (sound.hears and may_hold_audio(asked, body)):
+                    return True
+        return False
 
     def _answer(self, model: str | None) -> int:
         """Return the most that it answers with: as the operator says, else as is known, else as "*" says."""

@@ -7,7 +7,7 @@ import genai_prices
 import pytest
 
 from gateway.config import PriceSettings
-from gateway.pricing import PriceBook, Rates, gateway_cost, priced
+from gateway.pricing import PriceBook, Rates, Sound, gateway_cost, priced
 from gateway.usage import Usage
 
 LOCAL = PriceBook("http://127.0.0.1:9900/v1")
@@ -155,9 +155,9 @@ def test_of_cached_audio_as_much_as_can_be_is_text() -> None:
 
 
 def test_what_can_be_audio_is_reserved_as_audio() -> None:
-    assert (LOCAL.hears("gpt-audio"), LOCAL.speaks("gpt-audio")) == (True, True)
-    assert (LOCAL.hears("gemini-2.5-flash"), LOCAL.speaks("gemini-2.5-flash")) == (True, False)
-    assert (LOCAL.hears("gpt-4o-mini"), LOCAL.speaks("unheard-of")) == (False, False)
+    assert LOCAL.sound("gpt-audio") == Sound(hears=True, speaks=True)
+    assert LOCAL.sound("gemini-2.5-flash") == Sound(hears=True, speaks=False)
+    assert LOCAL.sound("gpt-4o-mini") == LOCAL.sound("unheard-of") == Sound(hears=False, speaks=False)
     assert LOCAL.dearest_nano("gpt-audio", 1000, 500) == 1000 * 32_000 + 500 * 64_000
     assert LOCAL.dearest_nano("gpt-audio", 1000, 500, audio=False) == 1000 * 2_500 + 500 * 10_000
 
