@@ -200,11 +200,11 @@ class Pipeline:
                 await self.prefixes.remember(upstream, chat.model, chat.body)
             return Windowed(plan.decision, plan.reason or Reason.SMALL)
         began = time.perf_counter()
-        outcome = await self._outcome(chat, plan.policy)
+        remembered = self.prefixes.remember(upstream, chat.model, chat.body)
+        outcome, warm = await asyncio.gather(self._outcome(chat, plan.policy), remembered)
         ms = (time.perf_counter() - began) * 1e3
         applied = outcome.body is not None
         decision = plan.decision if applied or plan.decision is Decision.SHADOW else Decision.BYPASSED
-        warm = await self.prefixes.remember(upstream, chat.model, chat.body)
         own = gateway_cost(ms, self.settings.costs.cpu_usd_per_hour)
         return Windowed(decision, outcome.reason, outcome, await _saving(chat.model, outcome, warm, own), ms, own)
 

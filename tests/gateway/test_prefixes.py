@@ -102,10 +102,10 @@ async def test_a_long_body_is_looked_through_off_the_event_loop(monkeypatch: pyt
 
     monkeypatch.setattr("gateway.prefixes._sections", noted)
     memory = PrefixMemory()
-    for size in (65_536, 65_537):
+    for size in (262_144, 262_145):
         threads.clear()
         await memory.remember("main", "m", b"x" * size)
-        assert (threading.get_ident() in threads) == (size == 65_536)
+        assert (threading.get_ident() in threads) == (size == 262_144)
         assert len(threads) == 1
 
 
