@@ -30,6 +30,7 @@ The map. A request goes from route to pipeline to wire:
                       metrics_folder.py shared_counts.py: where these count
     cli.py            the command line: admin_cli.py: teams and keys, report_cli.py, trimming.py: `trim`; terminal.py
     diagnosis/        `doctor` and `check`: what is wrong, and is an upstream the same through the gateway?
+    effective/        `measure`: how far a model's context is effective, directly and through the gateway
     config.py         settings; destinations.py: where requests and traces are sent; policies.py: what is decided for a
                       team; yaml_source.py: YAML with its lines; addresses.py: URLs, which may hold passwords, and files
 

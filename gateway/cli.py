@@ -1,4 +1,4 @@
-"""The command line: serve, doctor, check, teams, keys, report, config check, config schema, trim."""
+"""The command line: serve, doctor, check, measure, teams, keys, report, config check, config schema, trim."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import typer
 from gateway import admin_cli, report_cli, stores
 from gateway.config import DRAIN_VARIABLE, Settings, is_loopback, load
 from gateway.diagnosis import commands as diagnosis
+from gateway.effective import commands as effective
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit, progress
 from gateway.yaml_source import ConfigError
@@ -27,6 +28,7 @@ main.add_typer(admin_cli.keys, name="keys")
 main.command()(report_cli.report)
 main.command()(diagnosis.doctor)
 main.command()(diagnosis.check)
+main.command()(effective.measure)
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """What the commands have in common: the configuration's option, mistakes in one line, tables, progress."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,13 @@ def load_or_exit(path: Path | None) -> Settings:
         return load(path)
     except ConfigError as error:
         fail(str(error))
+
+
+def named_key(name: str | None) -> str | None:
+    """Return the key that stands in the environment under that name, or end the command; None where none is named."""
+    if name is None:
+        return None
+    return os.environ.get(name) or fail(f"--key-from: the environment has no {name}")
 
 
 def duration(text: str) -> timedelta | None:

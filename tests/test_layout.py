@@ -33,6 +33,7 @@ MAPS = {
     "gateway": ("gateway/api",),
     "gateway/budgets": (),
     "gateway/diagnosis": (),
+    "gateway/effective": (),
     "gateway/console": (),
     "gateway/http1": (),
     "gateway/reporting": (),

@@ -17,7 +17,7 @@ from gateway.diagnosis.conformance import Compared, GatewayNotStartedError, Upst
 from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level
 from gateway.diagnosis.probes import probes
-from gateway.terminal import ConfigOption, JsonOption, fail, progress, show_table
+from gateway.terminal import ConfigOption, JsonOption, fail, named_key, progress, show_table
 from gateway.yaml_source import ConfigError
 
 T = TypeVar("T")
@@ -83,10 +83,9 @@ def _first_model(settings: UpstreamSettings, quiet: bool) -> str:
 
 def _key(url: str, name: str | None) -> str | None:
     """Return the upstream's key; OpenAI's is not shown to others unless it is named."""
-    if name is None:
-        return os.environ.get("OPENAI_API_KEY") if url.startswith(_OPENAI) else None
-    key = os.environ.get(name)
-    return key or fail(f"--key-from: the environment has no {name}")
+    if name is None and url.startswith(_OPENAI):
+        return os.environ.get("OPENAI_API_KEY")
+    return named_key(name)
 
 
 def _upstream(url: str, key: str | None) -> UpstreamSettings:

@@ -165,6 +165,27 @@ async def _crlf(exchange: Exchange) -> None:
     await stream(exchange, [b": a comment\r\n\r\nevent: ping\r\ndata: {}\r\n\r\n", *events])
 
 
+async def _forgetful(exchange: Exchange, read: int = 8_000) -> None:
+    """Answer as a model that is lost in the middle of long prompts: it reads so many characters at either end.
+
+    It says what it has read of the names in the question, which is the last line.
+    """
+    request = _charged(exchange)
+    text, _, question = replies.text_of(request["messages"][-1]["content"]).rpartition("\n")
+    known = text if len(text) <= 2 * read else f"{text[:read]}\n{text[-read:]}"
+    names = [word.strip("?.,") for word in question.split()[1:] if word.istitle()]
+    found = [line for line in known.splitlines() if any(name in line for name in names)]
+    await stream(exchange, replies.events(request, text="\n".join(found) or "I don't know."))
+
+
+async def _narrow(exchange: Exchange) -> None:
+    """Refuse what is longer than the model's context, and answer the rest."""
+    if len(exchange.request.body) > 12_000:
+        await _too_long(exchange)
+    else:
+        await _forgetful(exchange)
+
+
 async def _paced(exchange: Exchange, events: Iterable[bytes]) -> None:
     for event in events:
         await exchange.event(event)
@@ -274,6 +295,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     **{f"error-{status}": partial(_error, status=status) for status in ERRORS},
     **{coding: partial(_compressed, coding=coding) for coding in ("gzip", "deflate", "br", "zstd")},
     "too-long": _too_long,
+    "forgetful": _forgetful,
+    "narrow": _narrow,
     "quote-credentials": _quote_credentials,
     "quote-in-pieces": partial(_quote_credentials, in_pieces=True),
     "refuse-stream-options": _refuse_stream_options,
