@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,6 +14,9 @@ from gateway.reporting.rows import Row, Table
 from gateway.store.entries import Group
 
 Plain = dict[str, object]
+# Where a spreadsheet begins a cell: in many countries the separator is a semicolon, and quotes in the middle of what it
+# then takes for a cell protect nothing.
+_CELLS = re.compile(r"([;\t\r\n])")
 
 
 def to_csv(table: Table) -> str:
@@ -26,9 +30,13 @@ def to_csv(table: Table) -> str:
 
 
 def _harmless(value: str) -> str:
-    """Return the text such that a spreadsheet does not take it for a formula."""
-    first = unicodedata.normalize("NFKC", value.lstrip()[:1])
-    return f"'{value}" if first in {"=", "+", "-", "@"} or value[:1] in {"\t", "\r", "\n"} else value
+    """Return the text such that no spreadsheet takes it, or what it splits off, for a formula."""
+    text = "".join(f"'{part}" if _is_formula(part) else part for part in _CELLS.split(value))
+    return f"'{text}" if value[:1] in {"\t", "\r", "\n"} else text
+
+
+def _is_formula(part: str) -> bool:
+    return unicodedata.normalize("NFKC", part.lstrip()[:1]) in {"=", "+", "-", "@"}
 
 
 def to_plain(table: Table, scope: Scope) -> Plain:

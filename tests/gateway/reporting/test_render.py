@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -35,16 +36,20 @@ def test_csv_has_every_figure_exact_and_no_sum() -> None:
     assert (lines[0]["effective_tokens"], lines[0]["mean_first_byte_ms"]) == ("", "")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "  =1+1", "＝1", "＠x", '=cmd|" /C calc"!A0'],
-)
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "  =1+1", "＝1", "＠x", '=cmd|" /C calc"!A0'])
 def test_no_name_is_a_formula(name: str) -> None:
     text = to_csv(of(name))
     assert read(text)[0]["team"] == f"'{name}"
 
 
-@pytest.mark.parametrize("name", ["acme", "a=b", "o'neill", 'say "x", then\ny', "", "工程", "a-b"])
+@pytest.mark.parametrize("name", ["a;=1+1", "a\t=1", "a\n@x", "a\r+1", "a; -1", "=1;=1", ";=1", "\t=1", "\r=1", "\n=1"])
+def test_no_part_of_a_name_is_a_formula_where_something_else_separates_cells(name: str) -> None:
+    found = read(to_csv(of(name)))[0]["team"]
+    assert [cell for cell in re.split(r"[;\t\r\n]", found) if cell.lstrip()[:1] in {"=", "+", "-", "@"}] == []
+    assert found.replace("'", "") == name
+
+
+@pytest.mark.parametrize("name", ["acme", "a=b", "o'neill", 'say "x", then\ny', "", "工程", "a-b", "a;b", "a; b=1"])
 def test_any_other_name_is_as_it_was(name: str) -> None:
     lines = read(to_csv(of(name, "zz")))
     assert [line["team"] for line in lines] == sorted([name, "zz"])
