@@ -1,5 +1,6 @@
 """The operators' API of the ledger: sums, and what nobody settled."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,10 +17,13 @@ from gateway.pricing import usd_text
 from gateway.reporting.gather import Scope, groups_of, tabled
 from gateway.reporting.periods import FORMS, PeriodError, iso, span_of
 from gateway.reporting.render import to_csv, to_plain
+from gateway.reporting.rows import Table
 from gateway.store.contract import Store
 from gateway.store.entries import Entry, Group, Span
 
 _FORMATS = ("json", "csv")
+# Sums at the same time: of many groups they take seconds and memory, in threads that long requests need too.
+_TOGETHER = 2
 _USD = "in US dollars, exact, as text"
 
 
@@ -113,6 +117,7 @@ _CSV: dict[int | str, dict[str, object]] = {
 def routes(store: Store, access: Access, clock: Callable[[], float] = time.time) -> APIRouter:
     """Return the routes, for whom `access` lets in."""
     found = router(access)
+    turns = asyncio.Semaphore(_TOGETHER)
 
     @found.get("/usage", summary="Sums over the ledger", tags=["usage"], responses=_CSV)
     async def usage(
@@ -125,10 +130,8 @@ def routes(store: Store, access: Access, clock: Callable[[], float] = time.time)
         scope = _scope(group_by, since, to, team, clock())
         if shape not in _FORMATS:
             raise InvalidRequestError(f"format: {shape!r}: expected json or csv", "format")
-        table = await tabled(store, scope)
-        if shape == "json":
-            return Response(orjson.dumps(to_plain(table, scope)), media_type="application/json")
-        return Response(to_csv(table), media_type="text/csv", headers=_attached(scope))
+        async with turns:
+            return await asyncio.to_thread(_reply, await tabled(store, scope), scope, shape)
 
     @found.get("/unsettled", summary="Requests that nobody settled", tags=["usage"])
     async def unsettled(team: _Team = None) -> UnsettledReply:
@@ -151,6 +154,12 @@ def asked_span(since: str | None, to: str | None, now: float) -> Span:
         return span_of(since, to, datetime.fromtimestamp(now, UTC))
     except PeriodError as error:
         raise InvalidRequestError(f"{error.field}: {error}", error.field) from None
+
+
+def _reply(table: Table, scope: Scope, shape: str) -> Response:
+    if shape == "json":
+        return Response(orjson.dumps(to_plain(table, scope)), media_type="application/json")
+    return Response(to_csv(table), media_type="text/csv", headers=_attached(scope))
 
 
 def _attached(scope: Scope) -> dict[str, str]:

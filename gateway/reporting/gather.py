@@ -1,5 +1,6 @@
 """What a report is made of, read from the store."""
 
+import asyncio
 from dataclasses import dataclass
 
 from gateway.reporting.rows import Table, table
@@ -46,7 +47,9 @@ def groups_of(text: str) -> tuple[Group, ...]:
 async def tabled(store: Store, scope: Scope) -> Table:
     """Return the sums by the scope's groups."""
     by = _with_state(scope.groups)
-    return table(await store.usage(scope.span, by, scope.team), by, scope.groups)
+    usages = await store.usage(scope.span, by, scope.team)
+    # A hundred thousand groups take seconds, in which requests are served.
+    return await asyncio.to_thread(table, usages, by, scope.groups)
 
 
 async def charted(store: Store, scope: Scope) -> Charted:

@@ -3,7 +3,8 @@ import io
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from threading import get_ident
+from typing import Any, ClassVar, SupportsIndex
 from urllib.parse import urlencode
 
 import pytest
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from gateway.api import usage
 from gateway.store.contract import Store
+from gateway.store.entries import Usages
 from tests.gateway.api.operating import ACCESS, BEARER, HERE, app_of
 from tests.gateway.asgi import Call
 from tests.gateway.reporting.ledgers import DAY_S, DAYS, START, TEAMS, day_of, entries, fill, lapsed, opened
@@ -85,6 +87,34 @@ async def test_csv_is_the_same_as_a_file(store: Store) -> None:
     rows = (await sums(store, group_by="team,model", **DATES))["rows"]
     assert [line["cost_usd"] for line in lines] == [row["cost_usd"] or "" for row in rows]
     assert [int(line["requests"]) for line in lines] == [row["requests"] for row in rows]
+
+
+class Watched(str):
+    """A name that notes in which threads it is grouped and written."""
+
+    threads: ClassVar[list[int]] = []
+
+    def __hash__(self) -> int:
+        self.threads.append(get_ident())
+        return super().__hash__()
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        self.threads.append(get_ident())
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("shape", ["json", "csv"])
+async def test_sums_are_made_and_written_while_the_loop_serves_requests(
+    store: Store, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(*_: object) -> tuple[Usages, ...]:
+        return (Usages((Watched("acme"), "settled"), requests=1),)
+
+    monkeypatch.setattr(store, "usage", read)
+    Watched.threads.clear()
+    assert b"acme" in (await get(store, "/admin/v1/usage", BEARER, group_by="team", format=shape)).body
+    assert Watched.threads
+    assert get_ident() not in Watched.threads
 
 
 @pytest.mark.parametrize(
