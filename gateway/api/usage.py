@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -76,7 +77,9 @@ class UsageReply(BaseModel):
     to: datetime
     team: str | None
     group_by: list[Group]
+    others: int = Field(description="groups that are in no row, since there are more than `top`; 0: all have one")
     rows: list[UsageRow]
+    rest: Figures | None = Field(description="the sums of these others; null where there are none")
     total: Figures
 
 
@@ -109,6 +112,9 @@ _From = Annotated[str | None, Query(alias="from", description=f"{FORMS}; 30 days
 _To = Annotated[str | None, Query(description=f"{FORMS}; a day named here is part of it; now by default")]
 _Team = Annotated[str | None, Query(description="this team's requests alone")]
 _Format = Annotated[str, Query(alias="format", json_schema_extra={"enum": list(_FORMATS)})]
+_Top = Annotated[
+    int | None, Query(ge=1, le=10_000, description="of more groups than that, those with the highest cost; in JSON")
+]
 _CSV: dict[int | str, dict[str, object]] = {
     200: {"model": UsageReply, "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
@@ -120,16 +126,19 @@ def routes(store: Store, access: Access, clock: Callable[[], float] = time.time)
     turns = asyncio.Semaphore(_TOGETHER)
 
     @found.get("/usage", summary="Sums over the ledger", tags=["usage"], responses=_CSV)
-    async def usage(
+    async def usage(  # noqa: PLR0913, PLR0917 - the query's parameters
         group_by: _Groups = "",
         since: _From = None,
         to: _To = None,
         team: _Team = None,
         shape: _Format = "json",
+        top: _Top = None,
     ) -> Response:
-        scope = _scope(group_by, since, to, team, clock())
+        scope = replace(_scope(group_by, since, to, team, clock()), most=top)
         if shape not in _FORMATS:
             raise InvalidRequestError(f"format: {shape!r}: expected json or csv", "format")
+        if shape == "csv" and top is not None:
+            raise InvalidRequestError("top: expected it with JSON alone: CSV has all groups", "top")
         async with turns:
             return await asyncio.to_thread(_reply, await tabled(store, scope), scope, shape)
 

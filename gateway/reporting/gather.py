@@ -19,6 +19,7 @@ class Scope:
     span: Span
     groups: tuple[Group, ...]
     team: str | None = None
+    most: int | None = None  # of more groups than that, the largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ async def tabled(store: Store, scope: Scope) -> Table:
     by = _with_state(scope.groups)
     usages = await store.usage(scope.span, by, scope.team)
     # A hundred thousand groups take seconds, in which requests are served.
-    return await asyncio.to_thread(table, usages, by, scope.groups)
+    return await asyncio.to_thread(table, usages, by, scope.groups, scope.most)
 
 
 async def charted(store: Store, scope: Scope) -> Charted:

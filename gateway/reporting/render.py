@@ -46,7 +46,9 @@ def to_plain(table: Table, scope: Scope) -> Plain:
         "to": iso(scope.span.until),
         "team": scope.team,
         "group_by": list(scope.groups),
+        "others": table.others,
         "rows": [{"group": _group(table.groups, row), **dict(_figures(row))} for row in table.rows],
+        "rest": dict(_figures(table.rest)) if table.rest else None,
         "total": dict(_figures(table.total)),
     }
 

@@ -89,6 +89,17 @@ async def test_csv_is_the_same_as_a_file(store: Store) -> None:
     assert [int(line["requests"]) for line in lines] == [row["requests"] for row in rows]
 
 
+async def test_of_many_groups_the_dearest_have_rows_and_the_others_one_sum(store: Store) -> None:
+    every = await sums(store, group_by="user", **DATES)
+    found = await sums(store, group_by="user", top="3", **DATES)
+    dearest = sorted(every["rows"], key=lambda row: Decimal(row["cost_usd"]))[-3:]
+    assert found["rows"] == sorted(dearest, key=lambda row: str(row["group"]["user"]))
+    assert (every["others"], every["rest"], found["others"]) == (0, None, len(every["rows"]) - 3)
+    assert found["total"] == every["total"]
+    for name in ("requests", "input", "unpriced"):
+        assert sum(row[name] for row in found["rows"]) + found["rest"][name] == every["total"][name]
+
+
 class Watched(str):
     """A name that notes in which threads it is grouped and written."""
 
@@ -125,6 +136,8 @@ async def test_sums_are_made_and_written_while_the_loop_serves_requests(
         ({"to": "2026-11-24T15:00"}, "to", "to: '2026-11-24T15:00': a time needs a zone"),
         ({"from": "1h", "to": "2h"}, "from", "from: the time ends before it begins"),
         ({"format": "xml"}, "format", "format: 'xml': expected json or csv"),
+        ({"format": "csv", "top": "5"}, "top", "top: expected it with JSON alone"),
+        ({"top": "0"}, "top", "top: "),
     ],
 )
 async def test_what_makes_no_sense_is_said_of_its_parameter(
@@ -164,7 +177,7 @@ async def test_nobody_else_gets_in(store: Store, path: str, headers: tuple[tuple
 async def test_the_description_tells_what_the_reply_holds(store: Store) -> None:
     described = (await get(store, "/admin/openapi.json")).json()
     get_usage = described["paths"]["/admin/v1/usage"]["get"]
-    assert [one["name"] for one in get_usage["parameters"]] == ["group_by", "from", "to", "team", "format"]
+    assert [one["name"] for one in get_usage["parameters"]] == ["group_by", "from", "to", "team", "format", "top"]
     assert set(get_usage["responses"]["200"]["content"]) == {"application/json", "text/csv"}
     row = described["components"]["schemas"]["UsageRow"]["properties"]
     assert set(row) == set((await sums(store, group_by="team"))["rows"][0])
