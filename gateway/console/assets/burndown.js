@@ -73,9 +73,14 @@ export function burnDown(team, { standing, budget, forecast, title }, days, sign
   return { node: made.node, mounted };
 }
 
+function lasting(standing, forecast) {
+  if (standing.begins_anew) return "At the rate of now it lasts until it begins anew.";
+  return forecast?.rate_per_hour ? "At the rate of now it lasts for more than ten years." : "Nothing is being spent now.";
+}
+
 /** When it will have run out, in a sentence. */
 export function said(standing, forecast) {
   if (standing.used >= 1) return "It is spent.";
-  if (!forecast?.runs_out_at) return standing.begins_anew ? "At the rate of now it lasts until it begins anew." : "Nothing is being spent now.";
+  if (!forecast?.runs_out_at) return lasting(standing, forecast);
   return `At the rate of now it runs out ${from(forecast.runs_out_at)}, ${minute(forecast.runs_out_at)} UTC.`;
 }

@@ -4,7 +4,7 @@ import { chart } from "./charts.js";
 import { card, h, heading, setText } from "./dom.js";
 import { compact, count, ms, percent, usd } from "./format.js";
 import { live } from "./live.js";
-import { added, beginning, iso, label, RANGES, reader, since, summed } from "./series.js";
+import { added, beginning, breakdown, iso, label, RANGES, reader, since } from "./series.js";
 import { replaceTable } from "./tables.js";
 import { usageTable } from "./usage_table.js";
 import { reason } from "./words.js";
@@ -79,30 +79,13 @@ function picker(range) {
     h("a", { href: `#/overview?range=${name}`, id: `range-${name}`, title, "aria-label": `Last ${title}`, "aria-current": name === range ? "true" : null }, name)));
 }
 
-const MOST_ROWS = 2000;
-
-/** Read sums by team, by model and by reason: in one reading of the ledger, as long as that is no long answer. */
-function breakdown(signal) {
-  let apart = false;
-  return async (from) => {
-    const sums = (group_by) => get("usage", { from, group_by }, signal);
-    if (apart) {
-      const [byTeam, byModel, byReason] = await Promise.all(["team", "model", "reason"].map(sums));
-      return { byTeam, byModel, byReason };
-    }
-    const { rows, total } = await sums("team,model,reason");
-    apart = rows.length > MOST_ROWS;
-    return { byTeam: summed("team", rows, total), byModel: summed("model", rows, total), byReason: summed("reason", rows, total) };
-  };
-}
-
 export async function show({ query, signal }) {
   const range = Object.hasOwn(RANGES, query.get("range")) ? query.get("range") : "24h";
   const read = reader();
   const sums = tiles(), made = charts(signal);
   const teams = h("div", {}, h("p", { class: "waiting" }, "Loading…")), models = h("div", {}, h("p", { class: "waiting" }, "Loading…")), from = h("p", { class: "note" }), shadow = h("p", { class: "note", id: "in-shadow" });
 
-  const parts = breakdown(signal);
+  const parts = breakdown(["team", "model", "reason"], signal);
   const drawSteps = (steps) => {
     const sum = added(steps);
     sums.update(sum);
@@ -111,7 +94,7 @@ export async function show({ query, signal }) {
     draw(made, range, steps, sum);
   };
   const drawParts = async () => {
-    const { byTeam, byModel, byReason } = await parts(iso(beginning(range)));
+    const [byTeam, byModel, byReason] = await parts({ from: iso(beginning(range)) });
     drawReasons(made.reasons, byReason);
     replaceTable(teams, usageTable("By team", "team", byTeam, (name) => h("a", { href: `#/teams/${encodeURIComponent(name)}` }, name)));
     replaceTable(models, usageTable("By model", "model", byModel));

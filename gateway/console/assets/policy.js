@@ -16,11 +16,12 @@ export function budgetsOf({ budget }) {
 
 const period = (name) => PERIODS.find(([value]) => value === name)?.[1] ?? name;
 
-/** "$500.00 a month of each user" */
+/** "$500.00 a month of each user for gpt-4o" */
 export function described(budget) {
   const most = budget.usd == null ? `${compact(budget.tokens)} tokens` : usd(budget.usd);
   const each = budget.per && budget.per !== "team" ? ` of each ${budget.per}` : "";
-  return `${most} ${period(budget.period ?? "month")}${each}`;
+  const models = budget.models?.length ? ` for ${budget.models.join(", ")}` : "";
+  return `${most} ${period(budget.period ?? "month")}${each}${models}`;
 }
 
 const some = (value) => value !== null && value !== undefined && value !== "" && !(Array.isArray(value) && !value.length);

@@ -73,7 +73,7 @@ function decided(entry) {
 
 const COLUMNS = [
   { title: "Time (UTC)", class: "name", cell: (entry) => h("a", { href: address(entry), "aria-label": `Receipt of ${second(entry.time)}, ${entry.id}` }, second(entry.time)) },
-  { title: "Team", cell: ({ team }) => h("bdi", {}, team) },
+  { title: "Team", class: "cut", cell: ({ team }) => h("bdi", { title: team }, team) },
   { title: "User", class: "cut", cell: ({ user }) => (user ? h("bdi", { title: user }, user) : "–") },
   { title: "Model", class: "cut", cell: ({ model }) => (model ? h("bdi", { title: model }, model) : "–") },
   { title: "Decision", cell: decided },

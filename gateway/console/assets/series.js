@@ -42,9 +42,26 @@ export function added(rows) {
 }
 
 /** A reply by one of the groups of a reply by several. */
-export function summed(group, rows, total) {
+function summed(group, rows, total) {
   const parts = Map.groupBy(rows, (row) => row.group[group]);
   return { total, rows: [...parts].map(([name, found]) => ({ ...added(found), group: { [group]: name } })) };
+}
+
+const MOST_ROWS = 2000; // of sums by several things in one reply
+const LARGEST = 50; // of these by one thing
+
+/** Read sums by each of the groups: in one reading of the ledger, as long as that is no long answer. */
+export function breakdown(groups, signal) {
+  let apart = false;
+  return async (params) => {
+    const sums = (names, top) => get("usage", { ...params, group_by: names.join(","), top }, signal);
+    if (!apart) {
+      const { rows, total, others } = await sums(groups, MOST_ROWS);
+      if (!others) return groups.map((group) => summed(group, rows, total));
+      apart = true;
+    }
+    return Promise.all(groups.map((group) => sums([group], LARGEST)));
+  };
 }
 
 /** When a row's day or hour began. */

@@ -7,7 +7,7 @@ import { badge, card, facts, fill, h, heading } from "./dom.js";
 import { compact } from "./format.js";
 import { keySection } from "./keys.js";
 import { termsOf } from "./policy.js";
-import { added, beginning, iso, label, stepsOf, summed } from "./series.js";
+import { added, beginning, breakdown, iso, label, stepsOf } from "./series.js";
 import { mayChange } from "./session.js";
 import { usageTable } from "./usage_table.js";
 
@@ -40,6 +40,7 @@ function actions(team) {
 function usageSection(team, days, signal) {
   const made = chart("Tokens, last 30 days", { format: compact, stacked: true }, signal);
   const models = h("div", {}, "Loading…"), users = h("div", {}, "Loading…");
+  const parts = breakdown(["model", "user"], signal);
   const draw = (steps) => {
     const sum = added(steps);
     made.update(steps.map((step) => label(RANGE, step.time)), sum.requests ? [
@@ -49,9 +50,9 @@ function usageSection(team, days, signal) {
   };
   const mounted = async () => {
     draw(stepsOf(RANGE, await days()));
-    const { rows, total } = await get("usage", { team, from: iso(beginning(RANGE)), group_by: "model,user" }, signal);
-    fill(models, usageTable("By model", "model", summed("model", rows, total)));
-    fill(users, usageTable("By user", "user", summed("user", rows, total)));
+    const [byModel, byUser] = await parts({ team, from: iso(beginning(RANGE)) });
+    fill(models, usageTable("By model", "model", byModel));
+    fill(users, usageTable("By user", "user", byUser));
   };
   return { node: [made.node, card("By model, last 30 days", models), card("By user, last 30 days", users)], mounted };
 }

@@ -8,6 +8,7 @@ import { table } from "./tables.js";
 
 const PAGE = 25;
 const LANES = 4; // readings of budgets at the same time
+const MOST_SPENDERS = 50; // looked at for the fullest budget
 
 /** Whose budgets to look at: the team's own, those for some models, and of each user, model or key the largest spender's. */
 async function whose(team, signal) {
@@ -15,7 +16,7 @@ async function whose(team, signal) {
   const asked = new Set(["", ...budgets.map(({ models }) => models?.[0] ?? "")]);
   const pers = new Set(budgets.map(({ per }) => per ?? "team").filter((per) => per !== "team"));
   const spenders = await Promise.all([...pers].map(async (per) => {
-    const { rows } = await get("usage", { team: team.name, group_by: per, from: "month" }, signal);
+    const { rows } = await get("usage", { team: team.name, group_by: per, from: "month", top: MOST_SPENDERS }, signal);
     const [first] = rows.sort((a, b) => Number(b.cost_usd ?? 0) - Number(a.cost_usd ?? 0) || b.input + b.output - a.input - a.output);
     return first ? { [per]: first.group[per] } : {};
   }));
@@ -47,7 +48,7 @@ function columns(usage, places) {
   const of = (name) => usage.get(name);
   return [
     { title: "Team", class: "name", cell: ({ name }) => h("a", { href: `#/teams/${encodeURIComponent(name)}` }, name) },
-    { title: "Budget", cell: (team) => budgetsOf(team).map(described).join("; ") || "none" },
+    { title: "Budget", class: "budgets", cell: (team) => budgetsOf(team).map(described).join("; ") || "none" },
     { title: "Fullest", class: "meters", cell: (team) => {
       const place = h("span", { class: "spent" }, budgetsOf(team).length ? "…" : "–");
       if (budgetsOf(team).length) places.push([team, place]);
@@ -56,8 +57,8 @@ function columns(usage, places) {
     { title: "Keys", number: true, cell: ({ keys }) => count(keys) },
     { title: "Requests", number: true, hint: "this month", cell: ({ name }) => count(of(name)?.requests ?? 0) },
     { title: "Saved", number: true, hint: "tokens, this month", cell: ({ name }) => compact(of(name)?.tokens_saved ?? 0) },
-    { title: "Cost", number: true, hint: "this month", cell: ({ name }) => usd(of(name)?.cost_usd ?? 0) },
-    { title: "Net saved", number: true, hint: "this month", cell: ({ name }) => usd(of(name)?.saved_usd ?? 0) },
+    { title: "Cost", number: true, hint: "this month", cell: ({ name }) => usd(of(name) ? of(name).cost_usd : 0) },
+    { title: "Net saved", number: true, hint: "this month", cell: ({ name }) => usd(of(name) ? of(name).saved_usd : 0) },
     { title: "Declared in", cell: ({ source }) => badge(source === "store" ? "the store" : "the configuration") },
   ];
 }

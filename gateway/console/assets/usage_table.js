@@ -40,8 +40,8 @@ const IN_SHADOW = [
 /** Return the table of a usage reply grouped by one thing: the largest of them, the others in one row, and the sum. */
 export function usageTable(caption, group, reply, shown = (name) => h("bdi", {}, name)) {
   const sorted = [...reply.rows].sort((a, b) => b.tokens_original - a.tokens_original || b.requests - a.requests);
-  const rows = sorted.slice(0, MOST), rest = sorted.slice(MOST);
-  if (rest.length) rows.push({ ...added(rest), group: null, others: rest.length });
+  const rows = sorted.slice(0, MOST), rest = sorted.slice(MOST), others = rest.length + (reply.others ?? 0);
+  if (others) rows.push({ ...added(reply.rest ? [...rest, reply.rest] : rest), group: null, others });
   const largest = Math.max(0, ...rows.map((row) => Math.max(row.tokens_original, row.tokens_forwarded)));
   const name = (row) => {
     if (!row.group) return row.others ? `${count(row.others)} others` : "All";
