@@ -68,7 +68,14 @@ class Gateway:
         self._pool_started = False
         self._admin_apart = settings.admin.enabled and settings.admin.listen is not None
         described = "/admin/openapi.json" if settings.admin.enabled else None
-        self._ops = FastAPI(title="context-gateway", lifespan=self._lifespan, openapi_url=described, docs_url=None)
+        # A redirection would name the scheme, host and path of this side of a proxy.
+        self._ops = FastAPI(
+            title="context-gateway",
+            lifespan=self._lifespan,
+            openapi_url=described,
+            docs_url=None,
+            redirect_slashes=False,
+        )
         operators.answer_errors(self._ops)
         if settings.admin.enabled:
             self._add_admin(settings.admin)

@@ -167,6 +167,14 @@ def operated(upstream: Upstream, folder: Path, **fields: object) -> Gateway:
     return create_app(Settings.model_validate(settings | fields))
 
 
+async def test_a_slash_too_many_is_an_unknown_url_and_leads_nowhere(upstream: Upstream, tmp_path: Path) -> None:
+    async with started(app := operated(upstream, tmp_path)):
+        reply = await looked(app, "/admin/v1/teams/")
+        assert (reply.status, reply.json()["error"]["code"]) == (404, "unknown_url")
+        assert b"location" not in dict(reply.headers)
+        assert (await looked(app, "/console/")).header(b"location") == "../console"
+
+
 def held(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 
