@@ -134,6 +134,8 @@ def _key_policy(name: str, models: Sequence[str], expires: str | None) -> KeyPol
         return KeyPolicy.model_validate({"name": name, "models": models, "expires": ends})
     except ValidationError as error:
         field, said = first_mistake(error.errors())
+        if str(error.errors()[0]["type"]).startswith("datetime"):
+            fail(f"--expires {expires}: expected a time with its zone, such as 2027-01-31T12:00:00Z, or from now, 90d")
         fail(f"{field or 'expires'}: {said}")
 
 
