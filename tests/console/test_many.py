@@ -117,6 +117,7 @@ def test_a_budget_in_total_that_lasts_is_not_said_to_be_untouched(console: Conso
 
 def test_teams_say_for_which_models_a_budget_is_and_no_cost_that_is_not_known(console: Console) -> None:
     console.go("#/teams")
+    expect(console.main).to_contain_text("Sums are this month's, since 20")
     expect(console.page.get_by_role("row", name="crowd")).to_contain_text("$5.00 a week for gpt-4o, gpt-4o-mini")
     assert [cell.inner_text() for cell in console.page.get_by_role("row", name="unpriced").locator("td").all()][
         5:7

@@ -1,7 +1,7 @@
 // All teams: how far their budgets are spent, and what they came to this month.
 import { get, path } from "./api.js";
 import { badge, fill, h, heading, meter, setText } from "./dom.js";
-import { compact, count, percent, usd } from "./format.js";
+import { compact, count, day, percent, usd } from "./format.js";
 import { budgetsOf, described } from "./policy.js";
 import { mayChange } from "./session.js";
 import { table } from "./tables.js";
@@ -55,10 +55,10 @@ function columns(usage, places) {
       return place;
     } },
     { title: "Keys", number: true, cell: ({ keys }) => count(keys) },
-    { title: "Requests", number: true, hint: "this month", cell: ({ name }) => count(of(name)?.requests ?? 0) },
-    { title: "Saved", number: true, hint: "tokens, this month", cell: ({ name }) => compact(of(name)?.tokens_saved ?? 0) },
-    { title: "Cost", number: true, hint: "this month", cell: ({ name }) => usd(of(name) ? of(name).cost_usd : 0) },
-    { title: "Net saved", number: true, hint: "this month", cell: ({ name }) => usd(of(name) ? of(name).saved_usd : 0) },
+    { title: "Requests", number: true, cell: ({ name }) => count(of(name)?.requests ?? 0) },
+    { title: "Saved", number: true, hint: "tokens", cell: ({ name }) => compact(of(name)?.tokens_saved ?? 0) },
+    { title: "Cost", number: true, cell: ({ name }) => usd(of(name) ? of(name).cost_usd : 0) },
+    { title: "Net saved", number: true, cell: ({ name }) => usd(of(name) ? of(name).saved_usd : 0) },
     { title: "Declared in", cell: ({ source }) => badge(source === "store" ? "the store" : "the configuration") },
   ];
 }
@@ -82,7 +82,7 @@ export async function show({ query, signal }) {
   const node = h("div", { class: "page" },
     h("div", { class: "head" }, heading("Teams"), h("div", { class: "controls" }, teams.data.length > 5 || asked ? form : null,
       mayChange() && h("a", { class: "button primary", href: "#/teams+new" }, "Make a team"))),
-    h("section", { class: "card", "aria-labelledby": "title" }, made,
+    h("section", { class: "card", "aria-labelledby": "title" }, h("p", { class: "note" }, `Sums are this month's, since ${day(Date.now()).slice(0, 8)}01.`), made,
       found.length > PAGE && h("nav", { class: "paging", "aria-label": "More teams" },
         first > 0 && h("a", { href: to(Math.max(0, first - PAGE)) }, "Back"),
         h("span", {}, `${count(first + 1)} to ${count(first + rows.length)} of ${count(found.length)}`),
