@@ -54,6 +54,7 @@ def entries(now: float) -> Iterator[Entry]:
 
     for number in range(USERS):
         yield entry(f"req-{number}", "crowd", f"user {number}", "gpt-4o", number)
+    yield entry("req-removed", "removed", "", "gpt-4o", 10)
     for team in ("unpriced", LONG_NAME):
         yield entry(f"req-{team}", team, "", UNPRICED, 10)
 
@@ -113,6 +114,15 @@ def test_a_budget_in_total_that_lasts_is_not_said_to_be_untouched(console: Conso
     limits = console.region("Limits")
     expect(limits).to_contain_text("At the rate of now it lasts for more than ten years.")
     expect(limits).not_to_contain_text("Nothing is being spent now.")
+
+
+def test_a_team_that_is_no_more_has_what_the_ledger_holds_of_it(console: Console) -> None:
+    console.go("#/teams/removed")
+    console.says("There is no such team now")
+    expect(console.region("By model, last 30 days").get_by_role("row", name="gpt-4o")).to_contain_text("1")
+    expect(console.page.get_by_role("link", name="Its requests")).to_have_attribute("href", "#/requests?team=removed")
+    console.go("#/teams/never-was")
+    console.says("There is no team never-was.")
 
 
 def test_teams_say_for_which_models_a_budget_is_and_no_cost_that_is_not_known(console: Console) -> None:

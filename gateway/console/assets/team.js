@@ -57,14 +57,32 @@ function usageSection(team, days, signal) {
   return { node: [made.node, card("By model, last 30 days", models), card("By user, last 30 days", users)], mounted };
 }
 
+const itsRequests = (name) => h("a", { href: `#/requests?team=${encodeURIComponent(name)}` }, "Its requests");
+const crumbs = () => h("p", { class: "crumbs" }, h("a", { href: "#/teams" }, "Teams"));
+
+/** A team that was removed since, or whoever called before there were teams: the ledger alone knows of it. */
+async function ofTheLedger(name, days, signal, error) {
+  const known = error.status === 404 && (await days()).total.requests > 0;
+  if (!known) throw error;
+  const usage = usageSection(name, days, signal);
+  const said = h("p", { class: "note" }, "There is no such team now: it was removed, or these are requests without a key. This is what the ledger holds.");
+  const head = h("div", { class: "head" }, heading(name), h("div", { class: "controls" }, itsRequests(name)));
+  return { title: `Team ${name}`, node: h("div", { class: "page" }, crumbs(), head, said, usage.node), mounted: usage.mounted };
+}
+
 export async function show({ args: [name], signal }) {
-  const team = await get(path("teams", name), {}, signal);
   const days = once(() => get("usage", { team: name, from: iso(beginning(RANGE)), group_by: "day" }, signal));
+  let team;
+  try {
+    team = await get(path("teams", name), {}, signal);
+  } catch (error) {
+    return ofTheLedger(name, days, signal, error);
+  }
   const [budgets, keys] = await Promise.all([budgetSection(team, days, signal), keySection(name, signal)]);
   const usage = usageSection(name, days, signal);
   const node = h("div", { class: "page" },
-    h("p", { class: "crumbs" }, h("a", { href: "#/teams" }, "Teams")),
-    h("div", { class: "head" }, heading(team.name), h("div", { class: "controls" }, h("a", { href: `#/requests?team=${encodeURIComponent(name)}` }, "Its requests"), actions(team))),
+    crumbs(),
+    h("div", { class: "head" }, heading(team.name), h("div", { class: "controls" }, itsRequests(name), actions(team))),
     budgets.node, keys, card("Policy", facts(termsOf(team))), usage.node);
   return { title: `Team ${team.name}`, node, async mounted() {
     await Promise.all([budgets.mounted(), usage.mounted()]);
