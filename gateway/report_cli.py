@@ -21,6 +21,8 @@ from gateway.reporting.table import to_text
 from gateway.store.contract import StoreUnavailableError
 from gateway.terminal import ConfigOption, JsonOption, fail, load_or_exit, progress
 
+_MOST_LINES = 500  # of a table for people; laying out a hundred thousand takes minutes
+
 
 class Format(StrEnum):
     """How a report is written."""
@@ -45,7 +47,7 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Say what was used, saved and spent, from the ledger."""
     form = Format.JSON if as_json else form
-    scope = _scope(group_by, since, to, team)
+    scope = _scope(group_by, since, to, team, _MOST_LINES if form is Format.TABLE else None)
     if form is Format.HTML and out is None and sys.stdout.isatty():
         fail("name a file for the page, as in --out report.html")
     settings = load_or_exit(config)
@@ -60,9 +62,9 @@ def report(  # noqa: PLR0913, PLR0917 - a command's options
     _write(_text(found, scope, form, out), out)
 
 
-def _scope(group_by: str, since: str, to: str | None, team: str | None) -> Scope:
+def _scope(group_by: str, since: str, to: str | None, team: str | None, most: int | None) -> Scope:
     try:
-        return Scope(span_of(since, to, datetime.now(UTC)), groups_of(group_by), team)
+        return Scope(span_of(since, to, datetime.now(UTC)), groups_of(group_by), team, most)
     except PeriodError as error:
         fail(f"--{error.field}: {error}")
     except ValueError as error:

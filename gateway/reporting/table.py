@@ -1,6 +1,6 @@
 """A table for a terminal; counts are shortened where they would not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -8,7 +8,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from gateway.reporting.columns import IN_SHADOW, SHADOW, Column, named, notes
-from gateway.reporting.rows import Table
+from gateway.reporting.rows import Row, Table
 
 # What somebody wants to see first; CSV and JSON have the rest.
 _SHOWN = named(
@@ -53,8 +53,8 @@ def _wide(table: Table, columns: Sequence[Column]) -> Grid:
         # The words of a heading under each other: figures need less room than their names.
         words = column.title.rpartition(" ")
         _add_figures(grid, f"{words[0]}\n{words[2]}", column.shown(table.total))
-    for row in table.rows:
-        grid.add_row(*_names(row.group), *(column.shown(row) for column in columns))
+    for names, row in _lines(table):
+        grid.add_row(*names, *(column.shown(row) for column in columns))
     return grid
 
 
@@ -62,9 +62,16 @@ def _narrow(table: Table, columns: Sequence[Column]) -> Grid:
     grid = _grid(table, gap=1)
     for column in columns:
         _add_figures(grid, column.brief or column.title, column.short(table.total))
-    for row in table.rows:
-        grid.add_row(*_names(row.group), *(column.short(row) for column in columns))
+    for names, row in _lines(table):
+        grid.add_row(*names, *(column.short(row) for column in columns))
     return grid
+
+
+def _lines(table: Table) -> Iterator[tuple[list[Text], Row]]:
+    """Yield each row with its names, and the row of the others where there are some."""
+    yield from ((_names(row.group), row) for row in table.rows)
+    if table.rest is not None:
+        yield [Text(f"{table.others:,} others"), *[Text("")] * (len(table.groups) - 1)], table.rest
 
 
 def _grid(table: Table, gap: int, heading_above: str = "") -> Grid:

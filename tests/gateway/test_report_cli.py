@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner, Result
 
 from gateway.cli import main
@@ -43,6 +44,24 @@ def test_a_table_by_team_and_model_unless_asked_otherwise(filled: Path) -> None:
     total = next(line for line in done.stdout.splitlines() if line.startswith("total"))
     assert total.split()[1] == f"{len(ENTRIES):,}"
     assert all(word in done.stdout for word in ("acme", "gpt-4o-mini", "of unknown cost"))
+
+
+def test_a_table_of_very_many_groups_has_the_dearest_and_one_line_of_the_others(config: Path) -> None:
+    async def write() -> None:
+        async with opened(config.parent) as store:
+            await fill(store, [structs.replace(entry, user=entry.id) for entry in ENTRIES])
+
+    asyncio.run(write())
+    lines = report(config, *DATES, "--group-by", "user").stdout.splitlines()
+    lines = lines[
+        : next(place for place, line in enumerate(lines) if line.startswith("total"))
+    ]  # the next is in shadow
+    assert sum(line.startswith("req-") for line in lines) == 500
+    (others,) = (line.split() for line in lines if "others" in line)
+    assert others[:3] == ["500", "others", "500"]
+    assert (
+        sum(line.count("\n") for line in report(config, *DATES, "--group-by", "user", "--format", "csv").stdout) == 1001
+    )
 
 
 def test_csv_and_json_say_the_same(filled: Path) -> None:
