@@ -184,7 +184,7 @@ class Store(Protocol):
         """Write something that changes nothing, to see whether that can be done."""
 
     async def version(self) -> int:
-        """Return a number that changes whenever a document does."""
+        """Return a number that changes whenever a document does; 0 where none has been made yet."""
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind, by name."""
