@@ -104,10 +104,7 @@ class RedisStore:
         teams = [team for team, ids in reservations.items() if ids]
         for start in range(0, len(teams), _TOGETHER):
             part = teams[start : start + _TOGETHER]
-            # Should Redis have lost its data, it hears of the teams again.
-            commands: list[Command] = [("SADD", self._keys.teams, *part)]
-            commands += [self._renewing(team, reservations[team], expires) for team in part]
-            await self._line.ask(commands)
+            await self._line.ask([self._renewing(team, reservations[team], expires) for team in part])
 
     def _renewing(self, team: str, ids: Sequence[str], expires: float) -> Command:
         return ("ZADD", self._keys.expiries(team), "XX", "GT", *(value for id_ in ids for value in (expires, id_)))
@@ -116,6 +113,7 @@ class RedisStore:
         """Charge what has expired until now."""
         found: list[Entry] = []
         teams = await self._opened.ledger.teams()
+        await self._line.tell_again(teams)
         for start in range(0, len(teams), _TOGETHER):
             part = teams[start : start + _TOGETHER]
             counts = await self._line.ask([("ZCOUNT", self._keys.expiries(team), "-inf", repr(now)) for team in part])

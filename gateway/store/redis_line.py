@@ -4,9 +4,10 @@ What is handed in during one turn of the event loop, or while a round trip is un
 """
 
 import asyncio
+import logging
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -24,9 +25,12 @@ from gateway.store.redis_scripts import Command, scripts
 
 CONNECT_S = 2.0  # a TLS handshake on a busy machine can take longer than callers wait; it goes on without them
 _GRACE_S = 0.002  # after the deadline: what has arrived while the event loop was busy counts
+_NAMED = 5  # teams in a log line
 _LARGEST = 1024  # commands and operations in one round trip
 # States for which the client library has no class; and what Redis before 7 says of a script that met with one.
 _AWAY = re.compile(r"^(BUSY|MISCONF|NOREPLICAS) |-(OOM|READONLY|MISCONF|NOREPLICAS) ")
+
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,6 +49,7 @@ class Line:
         self._waiting: deque[tuple[Batch, _Later]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._told: set[str] = set()  # teams that the server behind this connection knows of
+        self._ever: set[str] = set()  # those that any was told of
         self._open = True
 
     async def ask(self, commands: Sequence[Command]) -> list[Reply]:
@@ -61,6 +66,12 @@ class Line:
         """Return what came of the operations, each with its team, in their order."""
         self._admit()
         return await asyncio.gather(*(self._batch().operation(*each) for each in operations))
+
+    async def tell_again(self, known: Collection[str]) -> None:
+        """Tell the server of those teams it was told of and that are not among these, which are all it knows."""
+        if missing := self._ever.difference(known):
+            self._lost_data(missing)
+            await self.ask([("SADD", self._keys.teams, *missing)])
 
     async def close(self) -> None:
         """Finish what was handed in, hang up."""
@@ -153,8 +164,23 @@ class Line:
         for reply in replies[: len(before)]:
             if isinstance(reply, Exception):
                 return [reply] * (len(replies) - len(before))
-        self._told |= new
+        if new:
+            self._note(new, replies[0])
         return replies[len(before) :]
+
+    def _note(self, new: set[str], added: int) -> None:
+        """Note that the server was told of teams, of which so many were new to it."""
+        if added > len(new - self._ever):
+            self._lost_data(new & self._ever)
+            self._told, self._ever = set(), set()  # said once, whichever teams come next
+        self._told |= new
+        self._ever |= new
+
+    def _lost_data(self, teams: set[str]) -> None:
+        some = ", ".join(sorted(teams)[:_NAMED])
+        _LOG.warning(
+            "store_lost_data: Redis was emptied, or started without what it held: budgets begin at 0 (%s)", some
+        )
 
     async def _round_trip(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
         replies = await _replies(connection, commands)

@@ -142,13 +142,35 @@ async def test_a_server_that_was_restarted_has_lost_scripts_and_teams_and_is_tol
     assert changes == []
 
 
-async def test_a_server_that_lost_its_data_hears_of_teams_with_the_next_renewal(server: RedisServer) -> None:
+async def test_a_server_that_was_emptied_hears_of_teams_with_the_next_sweep_and_that_is_said_once(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(server, timeout_ms=1000) as store:
-        await store.reserve(reservation("r1", hold()))
-        server.ask("DEL", "cg:teams")
-        assert await store.expire(NOW + 60) == ()
-        await store.renew({TEAM: ["r1"]}, NOW + 61)
-        assert [lapsed.id for lapsed in await store.expire(NOW + 61)] == ["r1"]
+        await store.settle_all([settlement("r1"), settlement("r1", team="other")])
+        assert await store.expire(NOW) == ()
+        server.ask("FLUSHALL")
+        await store.settle(settlement("r2"))
+        for _ in range(2):
+            await store.expire(NOW)
+        assert [found.id for found in await ledger(store)] == ["r2"]
+    assert [message.split(":")[0] for message in caplog.messages] == ["store_lost_data"]
+    assert "(acme, other)" in caplog.text
+
+
+async def test_a_server_that_was_restarted_without_its_data_is_said_with_the_next_request(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server, timeout_ms=1000) as store:
+        await store.settle_all([settlement("r1"), settlement("r1", team="other")])
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await store.settle_all([settlement("r2"), settlement("r1", team="third")])
+        assert caplog.messages == [], "it has lost nothing"
+        server.stop()
+        server.start()
+        await store.settle(settlement("r3"))
+        await store.settle(settlement("r2", team="other"))
+        await store.expire(NOW)
+    assert [message.split(":")[0] for message in caplog.messages] == ["store_lost_data"]
 
 
 async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
