@@ -8,6 +8,7 @@ Each script keeps to one slot, but nothing here finds its way about a cluster: t
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,8 +33,10 @@ from gateway.store.receipts import Receipt, packed
 from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
 from gateway.store.redis_line import Line, pool_of
-from gateway.store.redis_records import lapsed_of, reserved, reserving, settled, settling
+from gateway.store.redis_records import is_readable, lapsed_of, reserved, reserving, settled, settling
 from gateway.store.redis_scripts import Command, Value, scripts
+
+_LOG = logging.getLogger(__name__)
 
 _REPORT_S = 10.0  # for each page of a report, and in pruning
 _TOGETHER = 64  # teams asked about in one round trip
@@ -125,9 +128,12 @@ class RedisStore:
         script = scripts().expire.call(self._keys.of_scripts(team), self._keys.base(team), repr(now), _STEP)
         found: list[Entry] = []
         while True:
-            (stored,) = await self._line.ask([script])
-            found += [lapsed_of(one) for one in stored]
-            if len(stored) < _STEP:
+            (flat,) = await self._line.ask([script])
+            for id_, stored in zip(flat[::2], flat[1::2], strict=True):
+                found.append(lapsed_of(team, id_.decode(), stored))
+                if not is_readable(stored):
+                    _LOG.warning("reservation_unreadable: the reservation of %s, team %s", id_.decode(), team)
+            if len(flat) < 2 * _STEP:
                 return found
 
     async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:

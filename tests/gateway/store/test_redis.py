@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.store.contract import Granted, Hold, Kind, Refused, StoreUnavailableError
-from gateway.store.entries import Group
+from gateway.store.entries import Group, State
 from gateway.store.redis import RedisStore
-from gateway.store.redis_scripts import scripts
+from gateway.store.redis_records import reserving
+from gateway.store.redis_scripts import Command, scripts
 from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, put, reservation, settlement, state
 from tests.gateway.store.servers import RedisServer, running
 
@@ -171,6 +172,40 @@ async def test_a_server_that_was_restarted_without_its_data_is_said_with_the_nex
         await store.settle(settlement("r2", team="other"))
         await store.expire(NOW)
     assert [message.split(":")[0] for message in caplog.messages] == ["store_lost_data"]
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "usd"),
+    [
+        (b"", (10, 10)),
+        (b"\x00\x00\x00\x01\xc1", (10, 10)),
+        (b"\x00\x00\x00\x02\x91\x01\x80", (10, 10)),  # a number where a hold is expected
+        (reserving(reservation("bad", hold())).stored[:-9], (20, 0)),
+    ],
+    ids=["empty", "torn", "another shape", "torn entry"],
+)
+async def test_a_reservation_that_cannot_be_read_stops_no_other_and_costs_it_nothing(
+    server: RedisServer, caplog: pytest.LogCaptureFixture, spoiled: bytes, usd: tuple[int, int]
+) -> None:
+    async with opened(server, timeout_ms=1000) as store:
+        await asyncio.gather(*(store.reserve(reservation(id_, hold())) for id_ in ("a", "b", "bad", "good")))
+        command: Command = ("HSET", "cg:{acme}:r", "b", spoiled, "bad", spoiled)
+        await store._line.ask([command])
+        assert [done.applied for done in await store.settle_all([settlement("a"), settlement("b", ("usd", 0))])] == [
+            True
+        ] * 2
+        lapsed = await store.expire(NOW + 60)
+        assert [(made.id, made.team, made.state) for made in lapsed] == [
+            ("bad", TEAM, State.UNSETTLED), ("good", TEAM, State.UNSETTLED),
+        ]  # fmt: skip
+        assert await store.unsettled() == lapsed
+        # Holds that nobody can read stay reserved: those of b too, which nothing else tells of.
+        spent, reserved = usd
+        assert await state(store) == (spent, 2 * reserved)
+        assert [made.id for made in await ledger(store)] == ["bad", "a", "b", "good"]
+        assert (await store.settle(settlement("bad", state=State.CORRECTED, time=0.0))).applied
+        assert [made.id for made in await store.unsettled()] == ["good"]
+    assert caplog.messages == [f"reservation_unreadable: the reservation of bad, team {TEAM}"]
 
 
 async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
