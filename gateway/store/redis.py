@@ -49,7 +49,7 @@ class _Open:
     def __init__(self, url: str, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
         pool = pool_of(url)
         self.line = Line(pool, keys, timeout_s, breaker)
-        self.reports = Line(pool, keys, max(timeout_s, _REPORT_S), breaker)
+        self.reports = Line(pool, keys, max(timeout_s, _REPORT_S), breaker, prompt_s=timeout_s)
         self.ledger = Ledger(self.line, keys)
         self.reporting = Ledger(self.reports, keys)
 

@@ -5,6 +5,7 @@ What is handed in during one turn of the event loop, or while a round trip is un
 
 import asyncio
 import logging
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -36,13 +37,19 @@ T = TypeVar("T")
 
 
 class Line:
-    """One connection, made when it is needed and made anew when it is lost; all of it in one event loop."""
+    """One connection, made when it is needed and made anew when it is lost; all of it in one event loop.
 
-    def __init__(self, pool: ConnectionPool, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
+    An answer that took longer than `prompt_s` tells the breaker nothing: callers of another line do not wait so long.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool, keys: Keys, timeout_s: float, breaker: Breaker, prompt_s: float = math.inf
+    ) -> None:
         self._pool = pool
         self._keys = keys
         self._timeout_s = timeout_s
         self._breaker = breaker
+        self._prompt_s = prompt_s
         self._loop = asyncio.get_running_loop()
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None
@@ -118,6 +125,7 @@ class Line:
         if not (self._breaker.closed or self._breaker.trying):
             batch.failed(self._breaker.why)
             return
+        began = self._loop.time()
         try:
             replies = await self._in_time(self._converse(batch))
         except TimeoutError:
@@ -126,7 +134,7 @@ class Line:
         if away := next(filter(_away, replies), None):
             self._breaker.failed(_said(away), certainly=True)
             await self._hang_up()
-        else:
+        elif self._loop.time() - began <= self._prompt_s:
             self._breaker.succeeded()
         batch.answered(replies)
 

@@ -106,6 +106,19 @@ async def test_what_a_paused_server_does_late_harms_nobody(server: RedisServer) 
         assert await store.expire(NOW * 2) == ()
 
 
+async def test_a_server_that_is_too_slow_for_requests_is_away_however_many_reports_it_answers(
+    server: RedisServer, changes: list[bool]
+) -> None:
+    async with opened(server, changes) as store:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailableError):
+                await store._line.ask([("DEBUG", "SLEEP", "0.3")])
+            if changes:
+                break
+            assert await store._opened.reports.ask([("DEBUG", "SLEEP", "0.1"), ("PING",)]) == [b"OK", b"PONG"]
+        assert changes == [False]
+
+
 async def test_every_operation_is_bounded(server: RedisServer) -> None:
     operations: list[Callable[[RedisStore], Awaitable[object]]] = [
         lambda store: store.settle(settlement("r1")),
