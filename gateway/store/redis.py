@@ -9,6 +9,7 @@ Each script keeps to one slot, but nothing here finds its way about a cluster: t
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,9 @@ from gateway.store.redis_scripts import Command, Value, scripts
 
 _LOG = logging.getLogger(__name__)
 
+# Of what has no end, as all that is kept here, only these policies throw anything away.
+_EVICTING = re.compile(rb"maxmemory_policy:(allkeys-\S+)")
+_UNBOUNDED = re.compile(rb"maxmemory:0\r")
 _REPORT_S = 10.0  # for each page of a report, and in pruning
 _TOGETHER = 64  # teams asked about in one round trip
 _STEP = 200  # reservations that expire in one script
@@ -181,6 +185,15 @@ class RedisStore:
     async def touch(self) -> None:
         """Write what expires by itself."""
         await self._line.ask([self._keys.sign_of_life])
+
+    async def danger(self) -> str:
+        """Say whether Redis throws keys away when its memory is full; one that may not be asked has its word."""
+        with suppress(StoreUnavailableError):
+            (said,) = await self._line.ask([("INFO", "memory")])
+            policy = _EVICTING.search(said)
+            if policy and not _UNBOUNDED.search(said):
+                return f"its maxmemory-policy {policy[1].decode()} forgets budgets when its memory is full"
+        return ""
 
     async def version(self) -> int:
         """Return the documents' version."""
