@@ -33,7 +33,7 @@ from gateway.store.queries import Page, Place, Query, place
 from gateway.store.receipts import Receipt, packed
 from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
-from gateway.store.redis_line import Line, pool_of
+from gateway.store.redis_line import Line, pool_of, signs_of_life
 from gateway.store.redis_records import is_readable, lapsed_of, reserved, reserving, settled, settling
 from gateway.store.redis_scripts import Command, Value, scripts
 
@@ -183,8 +183,8 @@ class RedisStore:
         return await self._opened.reporting.prune(before)
 
     async def touch(self) -> None:
-        """Write what expires by itself."""
-        await self._line.ask([self._keys.sign_of_life])
+        """Write what expires by itself, and run a script that does nothing."""
+        await self._line.ask(signs_of_life(self._keys))
 
     async def danger(self) -> str:
         """Say whether Redis throws keys away when its memory is full; one that may not be asked has its word."""

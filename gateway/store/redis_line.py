@@ -21,7 +21,7 @@ from gateway.store.breaker import Breaker
 from gateway.store.contract import StoreUnavailableError
 from gateway.store.redis_batch import Batch, Reply
 from gateway.store.redis_keys import Keys
-from gateway.store.redis_records import Answer, Operation
+from gateway.store.redis_records import Answer, Operation, heads
 from gateway.store.redis_scripts import Command, scripts
 
 CONNECT_S = 2.0  # a TLS handshake on a busy machine can take longer than callers wait; it goes on without them
@@ -131,7 +131,9 @@ class Line:
         except TimeoutError:
             await self._lost(batch, self._late)
             return
-        if away := next(filter(_away, replies), None):
+        # Of a script with operations no error is a caller's mistake.
+        unserved = (*filter(_away, replies[: batch.asked]), *filter(_failed, replies[batch.asked :]))
+        if away := next(iter(unserved), None):
             self._breaker.failed(_said(away), certainly=True)
             await self._hang_up()
         elif self._loop.time() - began <= self._prompt_s:
@@ -166,12 +168,12 @@ class Line:
         new = batch.teams - self._told
         before: list[Command] = [("SADD", self._keys.teams, *new)] if new else []
         if self._breaker.trying:
-            # A server that can be read but not written to is away.
-            before.append(self._keys.sign_of_life)
+            before += signs_of_life(self._keys)
         replies = await self._round_trip(connection, [*before, *batch.rendered()])
         for reply in replies[: len(before)]:
-            if isinstance(reply, Exception):
-                return [reply] * (len(replies) - len(before))
+            if _failed(reply):
+                away = reply if _away(reply) else RedisError(str(reply))
+                return [away] * (len(replies) - len(before))
         if new:
             self._note(new, replies[0])
         return replies[len(before) :]
@@ -231,6 +233,11 @@ class Line:
                 await connection.disconnect(nowait=True)
 
 
+def signs_of_life(keys: Keys) -> list[Command]:
+    """Return what a server can do that is there: being written to, and running scripts."""
+    return [keys.sign_of_life, scripts().operations.call(keys.of_scripts(""), keys.base(""), heads(()))]
+
+
 def pool_of(url: str) -> ConnectionPool:
     """Return what makes connections to the URL; raise ValueError where it is none."""
     pool = ConnectionPool.from_url(url)
@@ -256,6 +263,11 @@ def _away(reply: Reply) -> bool:
     """Whether the server says that it does not serve: read only, out of memory, elsewhere... A mistake is not that."""
     if type(reply) is ResponseError:
         return bool(_AWAY.search(str(reply)))
+    return isinstance(reply, Exception)
+
+
+def _failed(reply: Reply) -> bool:
+    """Whether it is an error of any kind."""
     return isinstance(reply, Exception)
 
 

@@ -237,6 +237,19 @@ async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
         server.start()
 
 
+async def test_a_server_that_runs_no_scripts_is_away_and_stays_so(changes: list[bool]) -> None:
+    with running("--rename-command", "EVALSHA", "") as server:
+        async with opened(server, changes, timeout_ms=1000) as store:
+            with pytest.raises(StoreUnavailableError, match="unknown command"):
+                await store.touch()
+            await refusals(store, 1)
+            assert changes == [False]
+            await asyncio.sleep(1.05)
+            with pytest.raises(StoreUnavailableError, match="unknown command"):
+                await store.version()
+        assert changes == [False]
+
+
 @pytest.mark.parametrize(
     ("away", "restored", "why"),
     [
