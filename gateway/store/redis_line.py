@@ -188,9 +188,7 @@ class Line:
 
     def _lost_data(self, teams: set[str]) -> None:
         some = ", ".join(sorted(teams)[:_NAMED])
-        _LOG.warning(
-            "store_lost_data: Redis was emptied, or started without what it held: budgets begin at 0 (%s)", some
-        )
+        _LOG.warning("store_lost_data: Redis has not all that it held any more: budgets may begin anew (%s)", some)
 
     async def _round_trip(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
         replies = await _replies(connection, commands)
