@@ -4,7 +4,7 @@ local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do
   local stored = redis.call('HGET', reservations, id)
   if stored then
-    local holds = holds_of(stored)
+    local holds = kept_holds_of(stored)
     free(holds)
     for _, hold in ipairs(holds) do
       local own = counter(hold[1])
