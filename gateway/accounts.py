@@ -1,6 +1,7 @@
 """What belongs to callers' means, put together: the store, teams and keys, admission, settling, sweeping."""
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from gateway.budgets.periods import Calendar
 from gateway.budgets.settling import Settling, Told
 from gateway.budgets.standing import Reached, Standings
 from gateway.budgets.sweeping import Sweeper
-from gateway.config import Settings
+from gateway.config import WORKERS_VARIABLE, Settings
 from gateway.endings import Endings
 from gateway.metrics import Metrics
 from gateway.pricing import PriceBook, priced
@@ -38,7 +39,8 @@ class Accounts:
         self.store = store_of(settings, config, self._store_changed)
         self.roster = Roster(settings, self.store, lambda event, detail: logs.event(event, detail=detail or None))
         self._standings = Standings()
-        self._admission = Admission(self.store, settings, self._standings)
+        workers = int(os.environ.get(WORKERS_VARIABLE, "1"))
+        self._admission = Admission(self.store, settings, self._standings, workers=workers)
         self.settling = Settling(self.store, self._admission, self._standings, Told(self._reached, self._lost))
         self._sweeper = Sweeper(
             self.store,

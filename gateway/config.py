@@ -24,6 +24,7 @@ from gateway.yaml_source import ConfigError, YamlSource
 # Workers are processes of their own; these variables tell them what the command line said.
 DRAIN_VARIABLE = "CONTEXT_GATEWAY_DRAIN_S"
 SUPERVISOR_VARIABLE = "CONTEXT_GATEWAY_SUPERVISOR"  # its process' number
+WORKERS_VARIABLE = "CONTEXT_GATEWAY_WORKERS"  # how many there are
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_UPSTREAM_URL = "https://api.openai.com/v1"
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2"
@@ -143,7 +144,12 @@ class RedisSettings(Section):
 
     url: Annotated[SecretStr, AfterValidator(store_url)]
     timeout_ms: int = Field(50, ge=1, le=60_000, description="longest wait for an answer")
-    replicas: int = Field(2, ge=1, le=10_000, description="gateways that share a budget's rest while the store is away")
+    replicas: int = Field(
+        2,
+        ge=1,
+        le=10_000,
+        description="gateways that share a budget's rest while the store is away; their workers share theirs",
+    )
 
 
 class StoreSettings(Section):

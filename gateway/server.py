@@ -25,6 +25,7 @@ from gateway.config import (
     DRAIN_VARIABLE,
     METRICS_DIR_VARIABLE,
     SUPERVISOR_VARIABLE,
+    WORKERS_VARIABLE,
     Settings,
     from_environment,
     parse,
@@ -305,7 +306,7 @@ def run(config: Path | None, host: str, port: int, workers: int, drain_s: float 
     """
     signal.signal(signal.SIGHUP, EarlyHangUp())
     configuration = _Configuration.of(config.resolve() if config else None)
-    os.environ[DRAIN_VARIABLE] = str(drain_s)
+    os.environ.update({DRAIN_VARIABLE: str(drain_s), WORKERS_VARIABLE: str(workers)})
     _open_many()
     _probe(host, port, configuration.settings())
     logs.configure()

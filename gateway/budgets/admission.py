@@ -67,6 +67,7 @@ class Admission:
         settings: Settings,
         standings: Standings,
         clock: Callable[[], float] = time.time,
+        workers: int = 1,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -76,7 +77,8 @@ class Admission:
         self._calendar = Calendar()
         # A plain dict would look for its first key through all that were deleted before.
         self._known: OrderedDict[tuple[object, ...], _Known] = OrderedDict()
-        self.outage = Outage(settings.on_store_outage, settings.redis.replicas if settings.redis else 1, standings)
+        processes = workers * (settings.redis.replicas if settings.redis else 1)
+        self.outage = Outage(settings.on_store_outage, processes, standings)
         self.open: dict[str, set[str]] = {}
 
     def configure(self, settings: Settings, prices: Mapping[str, PriceBook]) -> None:

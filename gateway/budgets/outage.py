@@ -1,4 +1,4 @@
-"""What a replica may spend while the store is away: nothing, or its share of what was left."""
+"""What a process may spend while the store is away: nothing, or its share of what was left."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,9 +11,9 @@ from gateway.store.contract import Charge, Hold
 class Outage:
     """Counts by itself what requests spend that were let through without the store, until the store has been told."""
 
-    def __init__(self, policy: Literal["closed", "open"], replicas: int, standings: Standings) -> None:
+    def __init__(self, policy: Literal["closed", "open"], processes: int, standings: Standings) -> None:
         self._open = policy == "open"
-        self._replicas = replicas
+        self._processes = processes
         self._standings = standings
         self._taken: dict[tuple[str, str], int] = {}
         self._since: float | None = None
@@ -28,7 +28,7 @@ class Outage:
         self._since = None
 
     def admits(self, team: str, limits: Sequence[Limit], holds: Sequence[Hold]) -> bool:
-        """Take the holds from this replica's share of all the limits, or from none; return whether they fit."""
+        """Take the holds from this process's share of all the limits, or from none; return whether they fit."""
         if not self._open:
             return False
         taken = [(team, limit.counter) for limit in limits]
@@ -58,7 +58,7 @@ class Outage:
     def _share(self, team: str, limit: Limit) -> int:
         known = self._standings.of(team, limit)
         if known is not None:
-            return max(0, limit.most - known.spent - known.reserved) // self._replicas
+            return max(0, limit.most - known.spent - known.reserved) // self._processes
         # Of a period that began meanwhile nobody has spent more than a share; of another one nothing is known.
         fresh = limit.budget is None or (self._since is not None and limit.stretch.start >= self._since)
-        return limit.most // self._replicas if fresh else 0
+        return limit.most // self._processes if fresh else 0

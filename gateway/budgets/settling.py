@@ -116,7 +116,7 @@ class Settling:
     def _give_up(self, ticket: Ticket) -> None:
         """Leave a settlement undone; its reservation, renewed no more, is charged when it expires.
 
-        Of a `local` one the store may hold nothing: what it spent goes on counting in this replica's share alone.
+        Of a `local` one the store may hold nothing: what it spent goes on counting in this process's share alone.
         """
         self._unsettled -= 1
         self._admission.let_go(ticket.team, ticket.id)

@@ -70,6 +70,7 @@ async def _store(settings: Settings, config: Path | None) -> tuple[Finding, int]
         async with stores.opened(settings, config) as store:
             teams = len(await Roster(settings, store).list_teams())
             await store.touch()
+            danger = await store.danger()
     except StoreUnavailableError as error:
         advice = (
             "start it and let it be written to, or correct redis.url"
@@ -77,6 +78,8 @@ async def _store(settings: Settings, config: Path | None) -> tuple[Finding, int]
             else "make room and let it be written to, or name another place in store.path"
         )
         return Finding("store", Level.ERROR, f"{kind} can't be used: {error}", advice), len(settings.teams)
+    if danger:
+        return Finding("store", Level.WARNING, f"{kind}: {danger}", "`CONFIG SET maxmemory-policy noeviction`"), teams
     where = "" if settings.redis else f" at {settings.store.path or stores.default_path(config)}"
     return Finding("store", Level.OK, f"{kind}{where}"), teams
 

@@ -183,8 +183,11 @@ class Store(Protocol):
     async def touch(self) -> None:
         """Write something that changes nothing, to see whether that can be done."""
 
+    async def danger(self) -> str:
+        """Say what is set up so that what is kept can be lost without an error; "" where nothing is known of."""
+
     async def version(self) -> int:
-        """Return a number that changes whenever a document does."""
+        """Return a number that changes whenever a document does; 0 where none has been made yet."""
 
     async def documents(self, kind: Kind) -> Mapping[str, bytes]:
         """Return all documents of the kind, by name."""

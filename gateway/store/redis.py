@@ -8,6 +8,8 @@ Each script keeps to one slot, but nothing here finds its way about a cluster: t
 """
 
 import asyncio
+import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,10 +33,15 @@ from gateway.store.queries import Page, Place, Query, place
 from gateway.store.receipts import Receipt, packed
 from gateway.store.redis_keys import Keys
 from gateway.store.redis_ledger import Ledger, walk
-from gateway.store.redis_line import Line, pool_of
-from gateway.store.redis_records import lapsed_of, reserved, reserving, settled, settling
+from gateway.store.redis_line import Line, pool_of, signs_of_life
+from gateway.store.redis_records import is_readable, lapsed_of, reserved, reserving, settled, settling
 from gateway.store.redis_scripts import Command, Value, scripts
 
+_LOG = logging.getLogger(__name__)
+
+# Of what has no end, as all that is kept here, only these policies throw anything away.
+_EVICTING = re.compile(rb"maxmemory_policy:(allkeys-\S+)")
+_UNBOUNDED = re.compile(rb"maxmemory:0\r")
 _REPORT_S = 10.0  # for each page of a report, and in pruning
 _TOGETHER = 64  # teams asked about in one round trip
 _STEP = 200  # reservations that expire in one script
@@ -46,7 +53,7 @@ class _Open:
     def __init__(self, url: str, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
         pool = pool_of(url)
         self.line = Line(pool, keys, timeout_s, breaker)
-        self.reports = Line(pool, keys, max(timeout_s, _REPORT_S), breaker)
+        self.reports = Line(pool, keys, max(timeout_s, _REPORT_S), breaker, prompt_s=timeout_s)
         self.ledger = Ledger(self.line, keys)
         self.reporting = Ledger(self.reports, keys)
 
@@ -104,10 +111,7 @@ class RedisStore:
         teams = [team for team, ids in reservations.items() if ids]
         for start in range(0, len(teams), _TOGETHER):
             part = teams[start : start + _TOGETHER]
-            # Should Redis have lost its data, it hears of the teams again.
-            commands: list[Command] = [("SADD", self._keys.teams, *part)]
-            commands += [self._renewing(team, reservations[team], expires) for team in part]
-            await self._line.ask(commands)
+            await self._line.ask([self._renewing(team, reservations[team], expires) for team in part])
 
     def _renewing(self, team: str, ids: Sequence[str], expires: float) -> Command:
         return ("ZADD", self._keys.expiries(team), "XX", "GT", *(value for id_ in ids for value in (expires, id_)))
@@ -116,6 +120,7 @@ class RedisStore:
         """Charge what has expired until now."""
         found: list[Entry] = []
         teams = await self._opened.ledger.teams()
+        await self._line.tell_again(teams)
         for start in range(0, len(teams), _TOGETHER):
             part = teams[start : start + _TOGETHER]
             counts = await self._line.ask([("ZCOUNT", self._keys.expiries(team), "-inf", repr(now)) for team in part])
@@ -127,9 +132,12 @@ class RedisStore:
         script = scripts().expire.call(self._keys.of_scripts(team), self._keys.base(team), repr(now), _STEP)
         found: list[Entry] = []
         while True:
-            (stored,) = await self._line.ask([script])
-            found += [lapsed_of(one) for one in stored]
-            if len(stored) < _STEP:
+            (flat,) = await self._line.ask([script])
+            for id_, stored in zip(flat[::2], flat[1::2], strict=True):
+                found.append(lapsed_of(team, id_.decode(), stored))
+                if not is_readable(stored):
+                    _LOG.warning("reservation_unreadable: the reservation of %s, team %s", id_.decode(), team)
+            if len(flat) < 2 * _STEP:
                 return found
 
     async def standings(self, team: str, counters: Sequence[str]) -> tuple[Standing, ...]:
@@ -175,8 +183,17 @@ class RedisStore:
         return await self._opened.reporting.prune(before)
 
     async def touch(self) -> None:
-        """Write what expires by itself."""
-        await self._line.ask([self._keys.sign_of_life])
+        """Write what expires by itself, and run a script that does nothing."""
+        await self._line.ask(signs_of_life(self._keys))
+
+    async def danger(self) -> str:
+        """Say whether Redis throws keys away when its memory is full; one that may not be asked has its word."""
+        with suppress(StoreUnavailableError):
+            (said,) = await self._line.ask([("INFO", "memory")])
+            policy = _EVICTING.search(said)
+            if policy and not _UNBOUNDED.search(said):
+                return f"its maxmemory-policy {policy[1].decode()} forgets budgets when its memory is full"
+        return ""
 
     async def version(self) -> int:
         """Return the documents' version."""

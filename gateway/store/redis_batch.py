@@ -25,6 +25,7 @@ class Batch:
         self._operations: dict[str, list[tuple[Operation, asyncio.Future[Answer]]]] = {}
         self._takers: list[tuple[int, _Take]] = []
         self.size = 0
+        self.asked = 0  # commands, which go out before the scripts
 
     @property
     def teams(self) -> set[str]:
@@ -41,6 +42,7 @@ class Batch:
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         self._asked.append((commands, future))
         self.size += len(commands)
+        self.asked += len(commands)
         return future
 
     def operation(self, team: str, operation: Operation) -> "asyncio.Future[Answer]":

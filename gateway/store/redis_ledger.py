@@ -44,9 +44,9 @@ class Ledger:
     async def unsettled(self, team: str | None = None) -> tuple[Entry, ...]:
         """Return the unsettled entries, oldest first."""
         found: list[Entry] = []
-        keys = [self.keys.unsettled(name) for name in await self.teams(team)]
-        async for rows in walk(self.line, keys):
-            found += [lapsed_of(stored) for _, _, stored in rows]
+        names = {self.keys.unsettled(name): name for name in await self.teams(team)}
+        async for rows in walk(self.line, names):
+            found += [lapsed_of(names[key], id_.decode(), stored) for key, id_, stored in rows]
         return tuple(sorted(found, key=place))
 
     async def entries(self, span: Span, team: str | None) -> AsyncIterator[Entry]:
@@ -96,7 +96,7 @@ class Ledger:
             if span.since <= (entry := entry_of(stored)).time < span.until:
                 return entry
         async for stored in self._each([self.keys.unsettled(team) for team in await self.teams()], id_):
-            if span.since <= (entry := lapsed_of(stored)).time < span.until:
+            if span.since <= (entry := lapsed_of("", id_, stored)).time < span.until:
                 return entry
         return None
 

@@ -4,9 +4,11 @@ What is handed in during one turn of the event loop, or while a round trip is un
 """
 
 import asyncio
+import logging
+import math
 import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -19,32 +21,42 @@ from gateway.store.breaker import Breaker
 from gateway.store.contract import StoreUnavailableError
 from gateway.store.redis_batch import Batch, Reply
 from gateway.store.redis_keys import Keys
-from gateway.store.redis_records import Answer, Operation
+from gateway.store.redis_records import Answer, Operation, heads
 from gateway.store.redis_scripts import Command, scripts
 
 CONNECT_S = 2.0  # a TLS handshake on a busy machine can take longer than callers wait; it goes on without them
 _GRACE_S = 0.002  # after the deadline: what has arrived while the event loop was busy counts
+_NAMED = 5  # teams in a log line
 _LARGEST = 1024  # commands and operations in one round trip
 # States for which the client library has no class; and what Redis before 7 says of a script that met with one.
 _AWAY = re.compile(r"^(BUSY|MISCONF|NOREPLICAS) |-(OOM|READONLY|MISCONF|NOREPLICAS) ")
+
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 class Line:
-    """One connection, made when it is needed and made anew when it is lost; all of it in one event loop."""
+    """One connection, made when it is needed and made anew when it is lost; all of it in one event loop.
 
-    def __init__(self, pool: ConnectionPool, keys: Keys, timeout_s: float, breaker: Breaker) -> None:
+    An answer that took longer than `prompt_s` tells the breaker nothing: callers of another line do not wait so long.
+    """
+
+    def __init__(
+        self, pool: ConnectionPool, keys: Keys, timeout_s: float, breaker: Breaker, prompt_s: float = math.inf
+    ) -> None:
         self._pool = pool
         self._keys = keys
         self._timeout_s = timeout_s
         self._breaker = breaker
+        self._prompt_s = prompt_s
         self._loop = asyncio.get_running_loop()
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None
         self._waiting: deque[tuple[Batch, _Later]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._told: set[str] = set()  # teams that the server behind this connection knows of
+        self._ever: set[str] = set()  # those that any was told of
         self._open = True
 
     async def ask(self, commands: Sequence[Command]) -> list[Reply]:
@@ -61,6 +73,12 @@ class Line:
         """Return what came of the operations, each with its team, in their order."""
         self._admit()
         return await asyncio.gather(*(self._batch().operation(*each) for each in operations))
+
+    async def tell_again(self, known: Collection[str]) -> None:
+        """Tell the server of those teams it was told of and that are not among these, which are all it knows."""
+        if missing := self._ever.difference(known):
+            self._lost_data(missing)
+            await self.ask([("SADD", self._keys.teams, *missing)])
 
     async def close(self) -> None:
         """Finish what was handed in, hang up."""
@@ -107,15 +125,18 @@ class Line:
         if not (self._breaker.closed or self._breaker.trying):
             batch.failed(self._breaker.why)
             return
+        began = self._loop.time()
         try:
             replies = await self._in_time(self._converse(batch))
         except TimeoutError:
             await self._lost(batch, self._late)
             return
-        if away := next(filter(_away, replies), None):
+        # Of a script with operations no error is a caller's mistake.
+        unserved = (*filter(_away, replies[: batch.asked]), *filter(_failed, replies[batch.asked :]))
+        if away := next(iter(unserved), None):
             self._breaker.failed(_said(away), certainly=True)
             await self._hang_up()
-        else:
+        elif self._loop.time() - began <= self._prompt_s:
             self._breaker.succeeded()
         batch.answered(replies)
 
@@ -147,14 +168,27 @@ class Line:
         new = batch.teams - self._told
         before: list[Command] = [("SADD", self._keys.teams, *new)] if new else []
         if self._breaker.trying:
-            # A server that can be read but not written to is away.
-            before.append(self._keys.sign_of_life)
+            before += signs_of_life(self._keys)
         replies = await self._round_trip(connection, [*before, *batch.rendered()])
         for reply in replies[: len(before)]:
-            if isinstance(reply, Exception):
-                return [reply] * (len(replies) - len(before))
-        self._told |= new
+            if _failed(reply):
+                away = reply if _away(reply) else RedisError(str(reply))
+                return [away] * (len(replies) - len(before))
+        if new:
+            self._note(new, replies[0])
         return replies[len(before) :]
+
+    def _note(self, new: set[str], added: int) -> None:
+        """Note that the server was told of teams, of which so many were new to it."""
+        if added > len(new - self._ever):
+            self._lost_data(new & self._ever)
+            self._told, self._ever = set(), set()  # said once, whichever teams come next
+        self._told |= new
+        self._ever |= new
+
+    def _lost_data(self, teams: set[str]) -> None:
+        some = ", ".join(sorted(teams)[:_NAMED])
+        _LOG.warning("store_lost_data: Redis has not all that it held any more: budgets may begin anew (%s)", some)
 
     async def _round_trip(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
         replies = await _replies(connection, commands)
@@ -197,6 +231,11 @@ class Line:
                 await connection.disconnect(nowait=True)
 
 
+def signs_of_life(keys: Keys) -> list[Command]:
+    """Return what a server can do that is there: being written to, and running scripts."""
+    return [keys.sign_of_life, scripts().operations.call(keys.of_scripts(""), keys.base(""), heads(()))]
+
+
 def pool_of(url: str) -> ConnectionPool:
     """Return what makes connections to the URL; raise ValueError where it is none."""
     pool = ConnectionPool.from_url(url)
@@ -222,6 +261,11 @@ def _away(reply: Reply) -> bool:
     """Whether the server says that it does not serve: read only, out of memory, elsewhere... A mistake is not that."""
     if type(reply) is ResponseError:
         return bool(_AWAY.search(str(reply)))
+    return isinstance(reply, Exception)
+
+
+def _failed(reply: Reply) -> bool:
+    """Whether it is an error of any kind."""
     return isinstance(reply, Exception)
 
 

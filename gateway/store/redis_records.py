@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.store.contract import Granted, Refused, Reservation, Settled, Settlement, Standing
+from gateway.store.contract import Granted, Hold, Refused, Reservation, Settled, Settlement, Standing
 from gateway.store.entries import Entry, State
 from gateway.store.redis_keys import hour_of
 
@@ -15,6 +15,7 @@ _SIZE = 4  # bytes that say how long the holds are, which stand before the entry
 _encode = msgspec.msgpack.Encoder().encode
 _answers = msgspec.msgpack.Decoder(list[Answer])
 _entry = msgspec.msgpack.Decoder(Entry)
+_holds = msgspec.msgpack.Decoder(tuple[Hold, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,21 @@ def entry_of(stored: bytes) -> Entry:
     return _entry.decode(stored)
 
 
-def lapsed_of(stored: bytes) -> Entry:
-    """Return the entry of a reservation that expired."""
+def lapsed_of(team: str, id_: str, stored: bytes) -> Entry:
+    """Return the entry of a reservation that expired; of one that can't be read these names, and no time."""
     holds = int.from_bytes(stored[:_SIZE], "big")
-    return msgspec.structs.replace(_entry.decode(stored[_SIZE + holds :]), state=State.UNSETTLED)
+    try:
+        return msgspec.structs.replace(_entry.decode(stored[_SIZE + holds :]), state=State.UNSETTLED)
+    except ValueError:
+        return Entry(id=id_, time=0.0, team=team, state=State.UNSETTLED)
+
+
+def is_readable(stored: bytes) -> bool:
+    """Whether all that is stored of a reservation can be read here: what another release wrote may not."""
+    end = _SIZE + int.from_bytes(stored[:_SIZE], "big")
+    try:
+        _holds.decode(stored[_SIZE:end])
+        _entry.decode(stored[end:])
+    except ValueError:
+        return False
+    return True

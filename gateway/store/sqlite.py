@@ -180,6 +180,10 @@ class SqliteStore:
         """Write what changes nothing."""
         await self._opened.writer.do(lambda batch: batch.touch())
 
+    async def danger(self) -> str:
+        """Know of nothing."""
+        return ""
+
     async def version(self) -> int:
         """Return the documents' version."""
         return await self._opened.reader.get(sqlite_documents.version)

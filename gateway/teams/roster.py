@@ -107,9 +107,19 @@ class Roster:
         async with self._reading:
             # The version comes first: a change between it and the documents is seen again by the next look.
             version = await self._store.version()
+            if not version and self._version:
+                version = await self._written_again()
             if version != self._version:
                 self._take(await self._store.documents(Kind.TEAM), await self._store.documents(Kind.KEY))
                 self._version = version
+
+    async def _written_again(self) -> int:
+        """Write what is known to a store that has lost its data: without teams all might call; return its version."""
+        documents = zip(Kind, self._documents or ({}, {}), strict=True)
+        changes = [Change(kind, name, document) for kind, own in documents for name, document in own.items()]
+        if changes and await self._store.change(changes, 0):
+            self._report("teams_written_again", "the store had lost them, and with them what budgets have spent")
+        return await self._store.version()
 
     def _take(self, teams: Mapping[str, bytes], keys: Mapping[str, bytes]) -> None:
         self._documents = (teams, keys)

@@ -87,7 +87,7 @@ def test_the_configuration_can_be_used_with_what_the_secret_holds() -> None:
     assert settings.redis is not None
     address = yaml.safe_load(path.read_text())["redis"]["url"].split("/")[2]
     assert address == f"{manifest('Service', 'redis')['metadata']['name']}:6379"
-    assert settings.redis.replicas == manifest("HorizontalPodAutoscaler")["spec"]["minReplicas"]
+    assert settings.redis.replicas == manifest("HorizontalPodAutoscaler")["spec"]["maxReplicas"]
     assert pod()["containers"][0]["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"]}}]
 
 

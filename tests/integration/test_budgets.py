@@ -1,5 +1,6 @@
 """Teams, keys and budgets from outside: a gateway process, the official SDK, an upstream that counts its calls."""
 
+import contextlib
 import re
 import socket
 import time
@@ -188,3 +189,20 @@ def test_without_limits_a_body_is_passed_on_before_it_is_there_whole(teams: Gate
     assert upstream.last.body == body
     (identity,) = re.findall(rb"x-gateway-request-id: (\S+)", reply)
     assert teams.wait_logged(identity.decode())["model"] == "text-embedding-3-small"
+
+
+def test_while_the_store_is_away_workers_share_what_their_gateway_may_spend(
+    running_upstream: Upstream, tmp_path: Path
+) -> None:
+    file, port = tmp_path / "gateway.yaml", free_port()
+    away = 'redis: {url: "redis://127.0.0.1:1/0", replicas: 1}\non_store_outage: open\n'
+    file.write_text(CONFIG.format(upstream=running_upstream.url, token=TOKEN) + away)
+    with running(serve_command(file, port, "--workers", "2"), port, "/healthz") as server:
+        teams = Gateway(server)
+        served = 0
+        for _ in range(40):
+            client = sdk(teams, "rated", max_retries=0)  # a connection of its own
+            with contextlib.suppress(openai.InternalServerError):
+                served += ask(client).status_code == 200
+    # Each has the half of 3, and of as many more should a minute begin meanwhile; each on its own would have 3.
+    assert 1 <= served <= 4

@@ -26,10 +26,24 @@ local function change(own, until_)
   end
 end
 
+local function is_hold(hold)
+  return type(hold) == 'table' and type(hold[1]) == 'string' and type(hold[2]) == 'number' and type(hold[4]) == 'number'
+end
+
 -- What a reservation holds stands after 4 bytes, and its entry after that.
 local function holds_of(stored)
   local _, holds = cmsgpack.unpack_one(stored, 4)
   return holds
+end
+
+-- The same of what somebody else may have written: what can't be read is nothing, and stays reserved. An error would end
+-- the script half way, and take what other operations have changed along. All holds of one have the shape of its first.
+local function kept_holds_of(stored)
+  local read, holds = pcall(holds_of, stored)
+  if read and type(holds) == 'table' and (#holds == 0 or is_hold(holds[1])) then
+    return holds
+  end
+  return {}
 end
 
 local function free(holds)

@@ -73,14 +73,14 @@ end
 local function finish(id)
   local stored = redis.call('HGET', reservations, id)
   if stored then
-    free(holds_of(stored))
+    free(kept_holds_of(stored))
     redis.call('HDEL', reservations, id)
     redis.call('ZREM', expiries, id)
     return
   end
   stored = redis.call('HGET', unsettled, id)
   if stored then
-    take_back(holds_of(stored))
+    take_back(kept_holds_of(stored))
     redis.call('HDEL', unsettled, id)
   end
 end

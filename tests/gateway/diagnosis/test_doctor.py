@@ -14,6 +14,7 @@ from gateway.diagnosis.doctor import examine
 from gateway.diagnosis.finding import Finding, Level
 from gateway.policies import TeamPolicy
 from gateway.teams.roster import Roster
+from tests.gateway.store import servers
 from tests.gateway.store.cases import full_disk
 from tests.upstreams import Upstream
 
@@ -75,6 +76,31 @@ async def test_a_store_that_can_only_be_read_is_said(upstream: Upstream, tmp_pat
             findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}})
     assert findings["store"].level is Level.ERROR
     assert findings["store"].said.startswith("SQLite can't be used: ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "most", "level"),
+    [
+        ("allkeys-lru", "1gb", Level.WARNING),
+        ("allkeys-lru", "0", Level.OK),
+        ("volatile-lru", "1gb", Level.OK),
+        ("noeviction", "1gb", Level.OK),
+    ],
+)
+async def test_a_redis_that_throws_budgets_away_is_said(
+    upstream: Upstream, tmp_path: Path, policy: str, most: str, level: Level
+) -> None:
+    with servers.running("--maxmemory-policy", policy, "--maxmemory", most) as server:
+        findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}}, redis={"url": server.url})
+    assert findings["store"].level is level
+    assert (policy in findings["store"].said) is (level is Level.WARNING)
+
+
+async def test_a_redis_that_may_not_be_asked_for_its_memory_can_be_used(upstream: Upstream, tmp_path: Path) -> None:
+    with servers.running("--maxmemory-policy", "allkeys-lru", "--maxmemory", "1gb") as server:
+        server.ask("ACL", "SETUSER", "default", "-info")
+        findings = await found(tmp_path, upstreams={"main": {"base_url": upstream.url}}, redis={"url": server.url})
+    assert findings["store"].level is Level.OK
 
 
 async def test_teams_in_the_store_are_teams_too(upstream: Upstream, tmp_path: Path) -> None:

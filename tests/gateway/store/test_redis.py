@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.store.contract import Granted, Hold, Kind, Refused, StoreUnavailableError
-from gateway.store.entries import Group
+from gateway.store.entries import Group, State
 from gateway.store.redis import RedisStore
-from gateway.store.redis_scripts import scripts
+from gateway.store.redis_records import reserving
+from gateway.store.redis_scripts import Command, scripts
 from tests.gateway.store.cases import ALWAYS, NOW, TEAM, hold, ledger, put, reservation, settlement, state
 from tests.gateway.store.servers import RedisServer, running
 
@@ -105,6 +106,19 @@ async def test_what_a_paused_server_does_late_harms_nobody(server: RedisServer) 
         assert await store.expire(NOW * 2) == ()
 
 
+async def test_a_server_that_is_too_slow_for_requests_is_away_however_many_reports_it_answers(
+    server: RedisServer, changes: list[bool]
+) -> None:
+    async with opened(server, changes) as store:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailableError):
+                await store._line.ask([("DEBUG", "SLEEP", "0.3")])
+            if changes:
+                break
+            assert await store._opened.reports.ask([("DEBUG", "SLEEP", "0.1"), ("PING",)]) == [b"OK", b"PONG"]
+        assert changes == [False]
+
+
 async def test_every_operation_is_bounded(server: RedisServer) -> None:
     operations: list[Callable[[RedisStore], Awaitable[object]]] = [
         lambda store: store.settle(settlement("r1")),
@@ -142,13 +156,69 @@ async def test_a_server_that_was_restarted_has_lost_scripts_and_teams_and_is_tol
     assert changes == []
 
 
-async def test_a_server_that_lost_its_data_hears_of_teams_with_the_next_renewal(server: RedisServer) -> None:
+async def test_a_server_that_was_emptied_hears_of_teams_with_the_next_sweep_and_that_is_said_once(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(server, timeout_ms=1000) as store:
-        await store.reserve(reservation("r1", hold()))
-        server.ask("DEL", "cg:teams")
-        assert await store.expire(NOW + 60) == ()
-        await store.renew({TEAM: ["r1"]}, NOW + 61)
-        assert [lapsed.id for lapsed in await store.expire(NOW + 61)] == ["r1"]
+        await store.settle_all([settlement("r1"), settlement("r1", team="other")])
+        assert await store.expire(NOW) == ()
+        server.ask("FLUSHALL")
+        await store.settle(settlement("r2"))
+        for _ in range(2):
+            await store.expire(NOW)
+        assert [found.id for found in await ledger(store)] == ["r2"]
+    assert [message.split(":")[0] for message in caplog.messages] == ["store_lost_data"]
+    assert "(acme, other)" in caplog.text
+
+
+async def test_a_server_that_was_restarted_without_its_data_is_said_with_the_next_request(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server, timeout_ms=1000) as store:
+        await store.settle_all([settlement("r1"), settlement("r1", team="other")])
+        server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await store.settle_all([settlement("r2"), settlement("r1", team="third")])
+        assert caplog.messages == [], "it has lost nothing"
+        server.stop()
+        server.start()
+        await store.settle(settlement("r3"))
+        await store.settle(settlement("r2", team="other"))
+        await store.expire(NOW)
+    assert [message.split(":")[0] for message in caplog.messages] == ["store_lost_data"]
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "usd"),
+    [
+        (b"", (10, 10)),
+        (b"\x00\x00\x00\x01\xc1", (10, 10)),
+        (b"\x00\x00\x00\x02\x91\x01\x80", (10, 10)),  # a number where a hold is expected
+        (reserving(reservation("bad", hold())).stored[:-9], (20, 0)),
+    ],
+    ids=["empty", "torn", "another shape", "torn entry"],
+)
+async def test_a_reservation_that_cannot_be_read_stops_no_other_and_costs_it_nothing(
+    server: RedisServer, caplog: pytest.LogCaptureFixture, spoiled: bytes, usd: tuple[int, int]
+) -> None:
+    async with opened(server, timeout_ms=1000) as store:
+        await asyncio.gather(*(store.reserve(reservation(id_, hold())) for id_ in ("a", "b", "bad", "good")))
+        command: Command = ("HSET", "cg:{acme}:r", "b", spoiled, "bad", spoiled)
+        await store._line.ask([command])
+        assert [done.applied for done in await store.settle_all([settlement("a"), settlement("b", ("usd", 0))])] == [
+            True
+        ] * 2
+        lapsed = await store.expire(NOW + 60)
+        assert [(made.id, made.team, made.state) for made in lapsed] == [
+            ("bad", TEAM, State.UNSETTLED), ("good", TEAM, State.UNSETTLED),
+        ]  # fmt: skip
+        assert await store.unsettled() == lapsed
+        # Holds that nobody can read stay reserved: those of b too, which nothing else tells of.
+        spent, reserved = usd
+        assert await state(store) == (spent, 2 * reserved)
+        assert [made.id for made in await ledger(store)] == ["bad", "a", "b", "good"]
+        assert (await store.settle(settlement("bad", state=State.CORRECTED, time=0.0))).applied
+        assert [made.id for made in await store.unsettled()] == ["good"]
+    assert caplog.messages == [f"reservation_unreadable: the reservation of bad, team {TEAM}"]
 
 
 async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
@@ -165,6 +235,19 @@ async def test_without_a_server_it_opens_and_is_there_as_soon_as_the_server_is(
     finally:
         server.stop()
         server.start()
+
+
+async def test_a_server_that_runs_no_scripts_is_away_and_stays_so(changes: list[bool]) -> None:
+    with running("--rename-command", "EVALSHA", "") as server:
+        async with opened(server, changes, timeout_ms=1000) as store:
+            with pytest.raises(StoreUnavailableError, match="unknown command"):
+                await store.touch()
+            await refusals(store, 1)
+            assert changes == [False]
+            await asyncio.sleep(1.05)
+            with pytest.raises(StoreUnavailableError, match="unknown command"):
+                await store.version()
+        assert changes == [False]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gateway.store.redis_records import (
     settled,
     settling,
 )
-from tests.gateway.store.cases import NOW, entry, hold, reservation, settlement
+from tests.gateway.store.cases import NOW, TEAM, entry, hold, reservation, settlement
 
 
 def test_what_is_stored_of_a_settlement_is_its_entry() -> None:
@@ -26,7 +26,12 @@ def test_what_is_stored_of_a_settlement_is_its_entry() -> None:
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_of_what_is_stored_of_a_reservation_the_entry_is_found_again_as_unsettled(count: int) -> None:
     made = reservation("r1", *(hold(f"counter {number}" * 20) for number in range(count)), model="m")
-    assert lapsed_of(reserving(made).stored) == entry("r1", model="m", state=State.UNSETTLED)
+    assert lapsed_of(TEAM, "r1", reserving(made).stored) == entry("r1", model="m", state=State.UNSETTLED)
+
+
+def test_of_what_cannot_be_read_the_names_are_left() -> None:
+    torn = reserving(reservation("r1", hold(), model="m")).stored[:-3]
+    assert lapsed_of(TEAM, "r1", torn) == entry("r1", time=0.0, state=State.UNSETTLED)
 
 
 def test_heads_carry_what_the_script_reads() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config import Settings
-from gateway.store.contract import Change, Kind, StoreUnavailableError
+from gateway.store.contract import Change, Kind, Store, StoreUnavailableError
 from gateway.store.sqlite import SqliteStore
 from gateway.teams.roster import Roster
 
@@ -56,7 +56,7 @@ def settings_of(**teams: object) -> Settings:
 class Replica:
     """One process's roster; what it reported is at hand."""
 
-    def __init__(self, store: UnsteadyStore, **teams: Any) -> None:
+    def __init__(self, store: Store, **teams: Any) -> None:
         self.reported: list[tuple[str, str]] = []
         self.roster = Roster(settings_of(**teams), store, lambda *said: self.reported.append(said))
 

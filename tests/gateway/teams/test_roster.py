@@ -9,14 +9,25 @@ import pytest
 
 from gateway.errors import AuthenticationError, InvalidRequestError, StoreOutageError
 from gateway.policies import BudgetSettings, KeyPolicy, TeamPolicy
-from gateway.store.contract import Kind, StoreUnavailableError
+from gateway.store.contract import Kind, Store, StoreUnavailableError
+from gateway.store.redis import RedisStore
 from gateway.teams.known import Source, Team
 from gateway.teams.roster import ConflictError, Roster, UnknownNameError
+from tests.gateway.store import servers
 from tests.gateway.store.cases import put
 from tests.gateway.teams.rosters import Replica, UnsteadyStore, unsteady_store
 
 DECLARED = "sk-declared-1"
 FIVE_USD = TeamPolicy(budget=BudgetSettings(usd=5))
+
+
+@asynccontextmanager
+async def opened(store: Store) -> AsyncIterator[None]:
+    await store.open()
+    try:
+        yield
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -233,6 +244,27 @@ async def test_removing_the_last_team_must_be_meant(store: UnsteadyStore) -> Non
         await replica.roster.remove_team("acme")
     await replica.roster.remove_team("acme", open_to_all=True)
     assert replica.roster.keyring.caller(None, 0.0).team == "default"
+
+
+async def test_a_store_that_lost_its_data_is_told_teams_and_keys_again_by_one_replica() -> None:
+    with servers.running() as server:
+        one_store, other_store = (RedisStore(server.url, timeout_ms=5000) for _ in range(2))
+        async with opened(one_store), opened(other_store):
+            one, other = Replica(one_store), Replica(other_store)
+            await one.roster.add_team("acme", FIVE_USD)
+            key, _ = await one.roster.add_key("acme", KeyPolicy())
+            await other.roster.refresh()
+            server.ask("FLUSHALL")
+            await asyncio.gather(one.roster.refresh(), other.roster.refresh())
+            new = Replica(one_store)
+            await new.roster.refresh()
+            assert [replica.team_of(key) for replica in (one, other, new)] == ["acme"] * 3
+            assert [event for event, _ in one.reported + other.reported] == ["teams_written_again"]
+            await other.roster.remove_team("acme", cascade=True, open_to_all=True)
+            await one.roster.refresh()
+            server.ask("FLUSHALL")
+            await one.roster.refresh()
+            assert not one.roster.keyring.required, "what was removed stays so"
 
 
 async def test_what_the_configuration_declares_can_only_be_changed_there(store: UnsteadyStore) -> None:
