@@ -194,6 +194,27 @@ async def test_nobody_answers_in_time() -> None:
             await dial(Origin("127.0.0.1", deaf.getsockname()[1]), Timeouts(0.1, 5, 5))
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 2000000", b"Connection: close"])
+async def test_tls_that_ends_without_a_word_while_the_reader_is_slow(certificate: Certificate, framing: bytes) -> None:
+    """As many servers end it; what has come by then is the reader's all the same."""
+
+    def play(server: socket.socket) -> None:
+        with server.accept()[0] as plain, certificate.context().wrap_socket(plain, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + b"x" * 2_000_000)
+            socket.socket(fileno=tls.detach()).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        playing = asyncio.create_task(asyncio.to_thread(play, server))
+        connection = await dial(Origin("127.0.0.1", server.getsockname()[1], trusting(certificate.file)), PATIENT)
+        size, reply = 0, await connection.send(GET)
+        await playing
+        async for piece in reply.chunks():
+            size += len(piece)
+            await asyncio.sleep(0.01)
+        assert size == 2_000_000
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_tls(certificate: Certificate, host: str) -> None:
     async with secured(saying(OK), certificate) as port:
