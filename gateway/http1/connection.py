@@ -76,14 +76,14 @@ class Connection(asyncio.Protocol):
             SilentError: no head in time.
             Exception: whatever the body's iterator raised.
         """
+        if self.closed:
+            raise BrokenError("closed before the request was sent")
         now = self._loop.time()
         self._reply = Reply(self._resume)
         self._head = self._loop.create_future()
         self._headed, self._unused = False, 0
         self._bodiless = request.method == "HEAD"
         self._deadline, self._ends = now + self._timeouts.first_byte, now + self._timeouts.total
-        if self.closed:
-            raise BrokenError("closed before the request was sent")
         self._write(request)
         try:
             return await self._head
