@@ -291,5 +291,5 @@ def _not_handed_over(transport: asyncio.Transport) -> bytes:
 
 def _framed(reply: Reply) -> bool:
     """Whether the reply's end shows in itself (RFC 9112 6.3)."""
-    chunked = reply.header(b"transfer-encoding").lower().endswith(b"chunked")
+    chunked = reply.header(b"transfer-encoding").rstrip().lower().endswith(b"chunked")  # llhttp leaves blanks behind it
     return chunked or reply.status in _NO_BODY or bool(reply.header(b"content-length"))
