@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -74,14 +76,14 @@ class Connection(asyncio.Protocol):
             SilentError: no head in time.
             Exception: whatever the body's iterator raised.
         """
+        if self.closed:
+            raise BrokenError("closed before the request was sent")
         now = self._loop.time()
         self._reply = Reply(self._resume)
         self._head = self._loop.create_future()
         self._headed, self._unused = False, 0
         self._bodiless = request.method == "HEAD"
         self._deadline, self._ends = now + self._timeouts.first_byte, now + self._timeouts.total
-        if self.closed:
-            raise BrokenError("closed before the request was sent")
         self._write(request)
         try:
             return await self._head
@@ -168,7 +170,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the reply: as it should where only the connection's end marks its own, else as broken."""
-        self.closed = True
+        awaited, self.closed = self._reply is not None and not self.closed, True
+        if awaited and (rest := _not_handed_over(self._transport)):
+            self.data_received(rest)
         if self._reply is not None and self._headed and exc is None and not _framed(self._reply):
             self._complete()
         self._fail(BrokenError("the connection broke"))
@@ -217,7 +221,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body until it is fetched; too many make the upstream wait."""
         reply, self._unused = self._reply, 0
-        if reply is not None and reply.add(body) and not reply.paused:
+        if reply is not None and reply.add(body) and not reply.paused and not self.closed:
             reply.paused = True
             self._deadline = math.inf  # it is the client that is waited for now
             self._transport.pause_reading()
@@ -271,7 +275,21 @@ def _parser(connection: Connection) -> httptools.HttpResponseParser:
     return parser
 
 
+def _not_handed_over(transport: asyncio.Transport) -> bytes:
+    """Return what has come on a connection that is lost, and was not handed over.
+
+    Who can't write any more hears nothing of the refusal that was sent before the connection broke. And of TLS that
+    ends without a word of its own, uvloop drops what waits until reading goes on.
+    """
+    tls, plain = transport.get_extra_info("ssl_object"), transport.get_extra_info("socket")
+    found = bytearray()
+    with suppress(OSError, ValueError):  # there is no more, or it is closed
+        while piece := tls.read(_JOINED) if tls else os.read(plain.fileno(), _JOINED):
+            found += piece
+    return bytes(found)
+
+
 def _framed(reply: Reply) -> bool:
     """Whether the reply's end shows in itself (RFC 9112 6.3)."""
-    chunked = reply.header(b"transfer-encoding").lower().endswith(b"chunked")
+    chunked = reply.header(b"transfer-encoding").rstrip().lower().endswith(b"chunked")  # llhttp leaves blanks behind it
     return chunked or reply.status in _NO_BODY or bool(reply.header(b"content-length"))

@@ -172,8 +172,9 @@ class Cycle:
     def _tell_to_go_on(self) -> None:
         """Tell a client that waits for it; one whose body is here already does not."""
         self._told_to_go_on = True
-        expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._scope["headers"])
-        if expects and not self.started:
+        scope = self._scope
+        expects = any(n == b"expect" and v.strip().lower() == b"100-continue" for n, v in scope["headers"])
+        if expects and not self.started and scope["http_version"] != "1.0":  # where this word is not known
             self._wire.transport.write(_CONTINUE)
 
     def _taken(self) -> Message:

@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import socket
 import ssl
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import certifi
@@ -15,6 +18,7 @@ from gateway.http1.errors import NotConnectedError
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_ANSWER = 1 << 14  # of a proxy
+_HEAD_START_S = 0.25  # of a host's address over the next, as RFC 8305 5 has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,16 @@ async def dial(origin: Origin, timeouts: Timeouts) -> Connection:
 async def _direct(origin: Origin, timeouts: Timeouts) -> Connection:
     to = origin.proxy or origin
     name = origin.host if origin.tls else None
+    where = await _where(to.host, to.port)
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(timeouts), to.host, to.port, ssl=origin.tls, server_hostname=name
+        lambda: Connection(timeouts), **where, ssl=origin.tls, server_hostname=name
     )
     return connection
 
 
 async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
     loop, proxy = asyncio.get_running_loop(), cast(Proxy, origin.proxy)
-    transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port)
+    transport, tunnel = await loop.create_connection(_Tunnel, **await _where(proxy.host, proxy.port))
     try:
         transport.write(_connect(origin, proxy))
         await tunnel.opened
@@ -115,6 +120,49 @@ async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
         raise
     connection.connection_made(cast(asyncio.BaseTransport, secured))
     return connection
+
+
+async def _where(host: str, port: int) -> dict[str, Any]:
+    """Return the host's only address, or a connection to one of several, as create_connection takes it."""
+    found = await _addresses(host, port)
+    if len(found) == 1:
+        _, address = found[0]
+        return {"host": address[0], "port": address[1]}
+    return {"sock": await _reached(found)}
+
+
+async def _reached(addresses: Iterable[tuple[int, Any]]) -> socket.socket:
+    """Return a connection to the first address that answers; a dead one holds up little."""
+    untried = deque(addresses)
+    attempts = set[asyncio.Task[socket.socket]]()
+    try:
+        while untried or attempts:
+            if untried:
+                attempts.add(asyncio.create_task(_connected(*untried.popleft())))
+            patience = _HEAD_START_S if untried else None
+            done, attempts = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if won := [one for one in done if one.exception() is None]:
+                return won[0].result()
+    finally:
+        for one in attempts:
+            one.cancel()
+    raise OSError("no address answers")
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+async def _connected(family: int, address: Any) -> socket.socket:  # noqa: ANN401 - as getaddrinfo gives it
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as such asyncio sends without delay
+    try:
+        found.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(found, address)
+    except BaseException:  # cancelled too
+        found.close()
+        raise
+    return found
 
 
 def _connect(origin: Origin, proxy: Proxy) -> bytes:

@@ -46,6 +46,7 @@ BROKEN = {
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "too little": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
     "a chunk cut off": IN_CHUNKS + b"5\r\nok",
+    "a chunk cut off, with blanks behind the coding's name": IN_CHUNKS.replace(b"ked", b"ked \t") + b"5\r\nok",
     "no last chunk": IN_CHUNKS + b"2\r\nok\r\n",
     "a chunk of no size": IN_CHUNKS + b"zz\r\nok\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok.",

@@ -1,15 +1,19 @@
 import asyncio
+import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.http1.connection import Request
+from gateway.http1.dialing import Origin, dial
 from gateway.http1.errors import BrokenError
 from tests.gateway.http1.far import (
     CHUNKED,
     GET,
     IN_CHUNKS,
+    PATIENT,
     POST,
     comes_true,
     far,
@@ -123,6 +127,24 @@ async def test_an_upstream_that_refuses_and_closes_in_the_middle_of_a_large_body
         reply = await connection.send(Request(head, b"x" * 20_000_000))
         assert (reply.status, await whole(reply)) == (413, b"no")
         connection.abort()
+
+
+async def test_a_refusal_is_heard_though_the_upstream_resets_before_the_body_was_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = await dial(Origin("127.0.0.1", server.getsockname()[1]), PATIENT)
+        upstream, _ = server.accept()
+        upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        async def body() -> AsyncIterator[bytes]:
+            upstream.sendall(b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+            upstream.close()
+            while True:
+                yield b"x" * 65536
+                await asyncio.sleep(0)
+
+        reply = await connection.send(Request(CHUNKED, body(), chunked=True))
+        assert (reply.status, await whole(reply)) == (413, b"no")
+        assert await comes_true(lambda: connection.closed)
 
 
 async def test_an_upstream_that_closes_while_the_body_is_sent() -> None:

@@ -172,10 +172,18 @@ async def test_a_piece_does_not_wait_for_the_next() -> None:
 async def test_a_client_that_waits_is_told_to_go_on_when_its_body_is_wanted() -> None:
     async with near(short) as server:
         client = await server.client()
-        for _ in range(2):
-            client.send(EXPECTING)
-            assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for expecting in (EXPECTING, EXPECTING.replace(b"continue", b"Continue \t")):
+            told = client.send(expecting).reader.readuntil(b"\r\n\r\n")
+            assert await asyncio.wait_for(told, 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
             assert (await client.send(b"abc").answer()).body == b"3 /"
+
+
+async def test_a_client_of_an_old_version_is_not_told_what_it_does_not_know() -> None:
+    async with near(short) as server:
+        client = (await server.client()).send(EXPECTING.replace(b"1.1", b"1.0"))
+        await client.writer.drain()
+        await asyncio.sleep(0.05)
+        assert (await client.send(b"abc").answer()).body == b"3 /"
 
 
 async def test_a_client_that_does_not_wait_is_not_told() -> None:

@@ -3,13 +3,14 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gateway.http1 import dialing
 from gateway.http1.connection import Connection, Request, Timeouts
 from gateway.http1.dialing import Origin, Proxy, dial, trusting
 from gateway.http1.errors import NotConnectedError
@@ -183,15 +184,78 @@ async def test_a_name_that_is_none(host: str) -> None:
         await dial(Origin(host, 80), PATIENT)
 
 
-async def test_nobody_answers_in_time() -> None:
-    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
+@contextmanager
+def deaf() -> Iterator[tuple[str, int]]:
+    """An address at which nobody answers."""
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
         for waiting in (first, second):  # its queue is full now, and who comes next gets no answer
             waiting.setblocking(False)
-            waiting.connect_ex(deaf.getsockname())
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()
+
+
+async def test_nobody_answers_in_time() -> None:
+    with deaf() as address, pytest.raises(NotConnectedError, match="in time"):
+        await dial(Origin(*address), Timeouts(0.1, 5, 5))
+
+
+def resolved(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Have every name resolve to these addresses, in their order."""
+
+    async def found(*_: object) -> list[tuple[int, object]]:
+        return [(socket.AF_INET, address) for address in addresses]
+
+    monkeypatch.setattr(dialing, "_addresses", found)
+
+
+def refusing() -> tuple[str, int]:
+    """Return an address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address: tuple[str, int] = server.getsockname()
+    return address
+
+
+async def test_a_host_of_which_other_addresses_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be it that they refuse or, as where the newer kind of addresses leads nowhere, that they say nothing."""
+    async with far(saying(OK)) as server:
+        with deaf() as silence:
+            resolved(monkeypatch, silence, refusing(), ("127.0.0.1", server.port), silence)
+            assert await asked(await dial(Origin("many.example", 80), PATIENT)) == b"ok"
+        assert await comes_true(lambda: not server.open)
+    assert server.connections == 1
+
+
+async def test_a_host_of_which_all_addresses_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved(monkeypatch, refusing(), refusing())
+    with pytest.raises(NotConnectedError, match=r"no connection$"):
+        await dial(Origin("many.example", 80), PATIENT)
+    with deaf() as silence:
+        resolved(monkeypatch, silence, refusing(), silence)
         with pytest.raises(NotConnectedError, match="in time"):
-            await dial(Origin("127.0.0.1", deaf.getsockname()[1]), Timeouts(0.1, 5, 5))
+            await dial(Origin("many.example", 80), Timeouts(0.6, 5, 5))
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 2000000", b"Connection: close"])
+async def test_tls_that_ends_without_a_word_while_the_reader_is_slow(certificate: Certificate, framing: bytes) -> None:
+    """As many servers end it; what has come by then is the reader's all the same."""
+
+    def play(server: socket.socket) -> None:
+        with server.accept()[0] as plain, certificate.context().wrap_socket(plain, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + b"x" * 2_000_000)
+            socket.socket(fileno=tls.detach()).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        playing = asyncio.create_task(asyncio.to_thread(play, server))
+        connection = await dial(Origin("127.0.0.1", server.getsockname()[1], trusting(certificate.file)), PATIENT)
+        size, reply = 0, await connection.send(GET)
+        await playing
+        async for piece in reply.chunks():
+            size += len(piece)
+            await asyncio.sleep(0.01)
+        assert size == 2_000_000
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
