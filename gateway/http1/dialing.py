@@ -141,8 +141,10 @@ async def _reached(addresses: Iterable[tuple[int, Any]]) -> socket.socket:
                 attempts.add(asyncio.create_task(_connected(*untried.popleft())))
             patience = _HEAD_START_S if untried else None
             done, attempts = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if won := [one for one in done if one.exception() is None]:
-                return won[0].result()
+            if won := [one.result() for one in done if one.exception() is None]:
+                for late in won[1:]:
+                    late.close()
+                return won[0]
     finally:
         for one in attempts:
             one.cancel()
