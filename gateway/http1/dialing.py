@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import certifi
 
+from gateway.http1.alive import keep_alive
 from gateway.http1.connection import Connection, Timeouts
 from gateway.http1.errors import NotConnectedError
 
@@ -94,9 +95,10 @@ async def dial(origin: Origin, timeouts: Timeouts) -> Connection:
 async def _direct(origin: Origin, timeouts: Timeouts) -> Connection:
     to = origin.proxy or origin
     name = origin.host if origin.tls else None
-    _, connection = await asyncio.get_running_loop().create_connection(
+    transport, connection = await asyncio.get_running_loop().create_connection(
         lambda: Connection(timeouts), to.host, to.port, ssl=origin.tls, server_hostname=name
     )
+    keep_alive(transport.get_extra_info("socket"))
     return connection
 
 
@@ -104,6 +106,7 @@ async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
     loop, proxy = asyncio.get_running_loop(), cast(Proxy, origin.proxy)
     transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port)
     try:
+        keep_alive(transport.get_extra_info("socket"))
         transport.write(_connect(origin, proxy))
         await tunnel.opened
         connection = Connection(timeouts)
