@@ -13,11 +13,14 @@ from gateway.errors import InvalidJsonError
 from gateway.windowing.counting import readable
 from gateway.windowing.spans import Edit, document, spliced
 
+# What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
+FIELD_REFUSED = frozenset((400, 422))
 # Below this many bytes a second opinion on a body costs less than handing it to a thread.
 _INLINE = 65536
 _LONGEST_NAME = 256  # characters of a user's or a model's name that are told apart
 _HUGE = 10**12
 _NAMED = re.compile(rb'"model"\s*:\s*("[^"\\]*")')  # inside a text the quotes are escaped
+_FIELD = re.compile(r"\w+")  # of a parameter's name: "messages" of "messages[0].content"
 _ASKED = '{"include_usage":true}'
 _ASK = b'"stream_options":' + _ASKED.encode()
 
@@ -38,6 +41,17 @@ class _Head(msgspec.Struct):
 
 
 _head = msgspec.json.Decoder(_Head)
+
+
+class _Blame(msgspec.Struct):
+    param: Any = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Blame
+
+
+_refusal = msgspec.json.Decoder(_Refusal)
 
 
 class OutputAsked(msgspec.Struct, frozen=True, gc=False):
@@ -256,6 +270,18 @@ def _named(body: bytes, model: str) -> bytes:
 
 def _edited(text: str, edit: Edit) -> bytes:
     return spliced(text, [edit]).encode("utf-8", "surrogatepass")
+
+
+def blames_another(refusal: bytes, sent: bytes) -> bool:
+    """Whether an upstream's error, in OpenAI's shape, is about another field of what was sent than `stream_options`."""
+    if b"stream_options" in refusal or b"include_usage" in refusal:
+        return False
+    try:
+        named = _refusal.decode(refusal).error.param
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    field = _FIELD.match(named) if isinstance(named, str) else None
+    return field is not None and b'"%b"' % field[0].encode() in sent  # some say "None"
 
 
 class UsageRefusals:

@@ -194,6 +194,13 @@ async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None
     assert [record.status for record in line.records] == [400, 200]
 
 
+async def test_a_refusal_of_what_the_caller_sent_is_not_asked_for_twice(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        refused = await chat(line, b'{"model":"m","messages":[],"stream":true}')
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "messages")
+    assert len(upstream.requests) == 1
+
+
 @pytest.mark.parametrize(
     "sent",
     [
