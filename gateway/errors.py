@@ -37,13 +37,17 @@ class GatewayError(Exception):
 
     def body(self) -> bytes:
         """Return the JSON body, as OpenAI's SDKs expect it."""
-        return orjson.dumps(
-            {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
-        )
+        return orjson.dumps(self._shape())
 
-    def sse_event(self) -> bytes:
-        """Return the same as the last event of a stream that has begun."""
-        return b"data: " + self.body() + b"\n\n"
+    def sse_event(self, number: int | None = None) -> bytes:
+        """Return the same as the last event of a stream that has begun; `number` is its own where events have one."""
+        if number is None:
+            return b"data: " + self.body() + b"\n\n"
+        numbered = {"type": "error", "sequence_number": number, **self._shape()}
+        return b"event: error\ndata: " + orjson.dumps(numbered) + b"\n\n"
+
+    def _shape(self) -> dict[str, dict[str, str | None]]:
+        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
 
 class InvalidJsonError(GatewayError):
