@@ -176,7 +176,7 @@ class Pipeline:
             return  # What the client saw stays the status, and what was relayed is billed.
         trace.delivery.status = error.status
         if not exchange.client_gone:
-            await exchange.refuse(error, self._said(trace, error.status))
+            await exchange.refuse(error, headers.error_id(trace.id) + self._said(trace, error.status))
 
     def _said(self, trace: Trace, status: int) -> Headers:
         return trace.reply_headers(self.prices.get(trace.upstream or ""), status)
