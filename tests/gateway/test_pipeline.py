@@ -147,10 +147,14 @@ async def test_a_window_that_nobody_answered_well_saved_nothing(upstream: Upstre
 
 
 async def test_a_client_that_leaves_ends_the_window_and_is_recorded(upstream: Upstream) -> None:
-    windowing = Windowing(for_ever)
-    async with pipeline(upstream.url, windowing) as line:
-        call = Call("POST", CHAT, LONG, JSON)
+    call = Call("POST", CHAT, LONG, JSON)
+
+    async def left() -> WindowOutcome:
         call.leave()
+        return await for_ever()
+
+    windowing = Windowing(left)
+    async with pipeline(upstream.url, windowing) as line:
         await call.by(line.pipeline.chat)
     assert windowing.cancelled
     assert call.sent == []
