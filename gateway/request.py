@@ -38,6 +38,7 @@ class _Head(msgspec.Struct):
     prompt: Any = None
     previous_response_id: Any = None
     conversation: Any = None
+    background: Any = None
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -70,7 +71,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
 
     `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body
-    says nothing of the prompt's size.
+    says nothing of the prompt's size. `background`: the upstream works on whether somebody waits or not.
     """
 
     body: bytes
@@ -82,6 +83,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     output: OutputAsked = NO_OUTPUT
     answers: int = 1
     linked: bool = False
+    background: bool = False
     readable: bool = True
 
 
@@ -134,6 +136,7 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
         output=_output(head),
         answers=_answers(head),
         linked=_linked(head),
+        background=head.background is True,
     )
 
 

@@ -298,3 +298,16 @@ async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
         await call.by(lambda exchange: line.pipeline.refuse(exchange, UnknownUrlError("No.")))
     assert call.json()["error"]["message"] == "No."
     assert (line.record.route, line.record.status, line.record.error) == ("none", 404, "unknown_url")
+
+
+@pytest.mark.parametrize("background, completion", [(True, 500), (False, 4)])
+async def test_a_stream_in_the_background_that_nobody_hears_to_its_end_may_cost_the_most_it_can(
+    upstream: Upstream, background: bool, completion: int
+) -> None:
+    asked = {"model": "m", "input": "hi", "stream": True, "background": background, "max_output_tokens": 500}
+    async with pipeline(upstream.url) as line:
+        call = Call("POST", "/v1/responses", json.dumps(asked).encode(), JSON, (b"x-behaviour", b"close-in-stream"))
+        await call.by(line.pipeline.respond)
+    assert line.record.state is State.ESTIMATED
+    assert line.record.usage is not None
+    assert line.record.usage.completion == completion
