@@ -66,6 +66,11 @@ class AnswerCount:
         self._size += len(events)
 
     @property
+    def latest(self) -> bytes:
+        """The events that were taken last, as long as nobody has asked for the counts since."""
+        return self._held[-1] if self._held else b""
+
+    @property
     def relayed(self) -> Relayed:
         """The counts up to now."""
         self._count()

@@ -115,7 +115,7 @@ async def _relay_stream(  # noqa: PLR0913, PLR0917 - one value a stage; a bundle
         delivery.error = said.code
         if reply.header(b"content-length") and not events.drop_usage:
             raise BrokenReplyError(str(said)) from None
-        await exchange.end(said.sse_event())
+        await exchange.end(said.sse_event(events.next_number))
 
 
 async def _relay_events(

@@ -85,7 +85,9 @@ class UpstreamSettings(Section):
     headers: OwnHeaders = Field(default_factory=dict, description="sent with every request, in place of the caller's")
     weight: float = Field(1.0, gt=0, le=1000, description="its share among the upstreams of a model")
     connect_timeout_s: float = Field(10.0, gt=0, le=600, description="longest wait for a connection")
-    read_timeout_s: float = Field(600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
+    # Above what clients wait: the SDKs 10 minutes unless told otherwise, some for ever, and OpenAI advises an hour for
+    # models that research.
+    read_timeout_s: float = Field(3600.0, gt=0, le=86400, description="longest silence, before the head or in a stream")
     first_byte_timeout_s: float | None = Field(
         None, gt=0, le=86400, description="longest wait for the reply's head; unset: read_timeout_s"
     )

@@ -9,6 +9,7 @@ GatewayError
 +-- BodyTooLargeError          413  a body that is read whole, over the configured limit
 +-- InsufficientQuotaError     429  a budget is used up
 +-- RateLimitError             429  too much at once
++-- WebSocketError             501  a connection that is to become a WebSocket, as those of the Realtime API
 +-- StoreOutageError           503  the shared store is away, and requests with limits are refused meanwhile
 +-- UpstreamUnreachableError   502  no connection, or one that broke
 |   +-- UpstreamNotConnectedError   nothing can have been sent: safe to try again
@@ -37,13 +38,17 @@ class GatewayError(Exception):
 
     def body(self) -> bytes:
         """Return the JSON body, as OpenAI's SDKs expect it."""
-        return orjson.dumps(
-            {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
-        )
+        return orjson.dumps(self._shape())
 
-    def sse_event(self) -> bytes:
-        """Return the same as the last event of a stream that has begun."""
-        return b"data: " + self.body() + b"\n\n"
+    def sse_event(self, number: int | None = None) -> bytes:
+        """Return the same as the last event of a stream that has begun; `number` is its own where events have one."""
+        if number is None:
+            return b"data: " + self.body() + b"\n\n"
+        numbered = {"type": "error", "sequence_number": number, **self._shape()}
+        return b"event: error\ndata: " + orjson.dumps(numbered) + b"\n\n"
+
+    def _shape(self) -> dict[str, dict[str, str | None]]:
+        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
 
 
 class InvalidJsonError(GatewayError):
@@ -115,6 +120,12 @@ class RateLimitError(GatewayError):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Tell when there is room again, which the SDKs wait for."""
         return [(b"retry-after", b"%d" % self.retry_after_s)]
+
+
+class WebSocketError(GatewayError):
+    """The client wants a WebSocket, which is not spoken here."""
+
+    status, type, code = 501, "invalid_request_error", "websocket_not_supported"
 
 
 class StoreOutageError(GatewayError):

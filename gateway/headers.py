@@ -66,6 +66,11 @@ def request_id(identity: str) -> Headers:
     return [(b"x-gateway-request-id", identity.encode())]
 
 
+def error_id(identity: str) -> Headers:
+    """Return the header in which SDKs look for what to name to those who run the API, of an error of the gateway's."""
+    return [(b"x-request-id", identity.encode())]
+
+
 def attempts(upstream: str, count: int) -> Headers:
     """Return which upstream answered, and after how many attempts."""
     return [(b"x-gateway-upstream", upstream.encode()), (b"x-gateway-attempts", b"%d" % count)]

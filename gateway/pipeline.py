@@ -20,7 +20,16 @@ from gateway.policies import Route
 from gateway.prefixes import PrefixMemory, tokens_of
 from gateway.pricing import PriceBook, gateway_cost
 from gateway.record import RequestRecord
-from gateway.request import ApiRequest, UsageRefusals, parse_request, with_ends, with_model, with_usage_asked
+from gateway.request import (
+    FIELD_REFUSED,
+    ApiRequest,
+    UsageRefusals,
+    blames_another,
+    parse_request,
+    with_ends,
+    with_model,
+    with_usage_asked,
+)
 from gateway.routes import COUNTED, asks_for_work, name_of
 from gateway.savings import Saving
 from gateway.spending import Spending
@@ -35,14 +44,11 @@ from gateway.windowing.types import Api, Decision, Reason, WindowOutcome, Window
 _API = b"/v1"
 # On a route that is not counted, a JSON body up to this size is read for its model before it is relayed.
 _READ_BODY = 1 << 20
-_END = 4096  # bytes that are kept of either end of a longer one
+_END = 4096  # bytes that are kept of either end of a longer one, and looked at of an error
 # Bytes of a prompt that providers cache (from 1,024 tokens on), and so may bill a later one less for.
 _WORTH_CACHING = 4096
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
-# What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
-_FIELD_REFUSED = frozenset((400, 422))
-
 
 _Body = bytes | AsyncIterator[bytes] | None
 
@@ -170,7 +176,7 @@ class Pipeline:
             return  # What the client saw stays the status, and what was relayed is billed.
         trace.delivery.status = error.status
         if not exchange.client_gone:
-            await exchange.refuse(error, self._said(trace, error.status))
+            await exchange.refuse(error, headers.error_id(trace.id) + self._said(trace, error.status))
 
     def _said(self, trace: Trace, status: int) -> Headers:
         return trace.reply_headers(self.prices.get(trace.upstream or ""), status)
@@ -239,7 +245,7 @@ class Pipeline:
             trace.forwarded_body = body.decode("utf-8", "replace")
         asking = await with_usage_asked(chat, body) if self._asks_usage(trace, chat) else None
         reply = await self._send(exchange, trace, asking or body)
-        trace.usage_added = asking is not None and reply.status not in _FIELD_REFUSED
+        trace.usage_added = asking is not None and not (reply.status in FIELD_REFUSED and await _may_mind(reply, body))
         if asking is None or trace.usage_added:
             return reply
         reply.close()
@@ -331,6 +337,15 @@ async def _saving(model: str | None, outcome: WindowOutcome, warm: bytes, own_us
     if outcome.body is None or original is None or forwarded is None:
         return None
     return Saving.of(original, forwarded, await tokens_of(model, warm) if warm else 0, own_usd)
+
+
+async def _may_mind(refusal: UpstreamReply, body: bytes) -> bool:
+    """Whether it may be the asking for usage that the upstream refuses."""
+    try:
+        return not blames_another(await refusal.glimpse(_END), body)
+    except BaseException:  # cancelled: the client left
+        refusal.close()
+        raise
 
 
 def _is_json(exchange: Exchange) -> bool:

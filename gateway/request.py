@@ -13,11 +13,14 @@ from gateway.errors import InvalidJsonError
 from gateway.windowing.counting import readable
 from gateway.windowing.spans import Edit, document, spliced
 
+# What servers say to a field that they don't know; Mistral, and most that validate by a schema, the second.
+FIELD_REFUSED = frozenset((400, 422))
 # Below this many bytes a second opinion on a body costs less than handing it to a thread.
 _INLINE = 65536
 _LONGEST_NAME = 256  # characters of a user's or a model's name that are told apart
 _HUGE = 10**12
 _NAMED = re.compile(rb'"model"\s*:\s*("[^"\\]*")')  # inside a text the quotes are escaped
+_FIELD = re.compile(r"\w+")  # of a parameter's name: "messages" of "messages[0].content"
 _ASKED = '{"include_usage":true}'
 _ASK = b'"stream_options":' + _ASKED.encode()
 
@@ -35,9 +38,21 @@ class _Head(msgspec.Struct):
     prompt: Any = None
     previous_response_id: Any = None
     conversation: Any = None
+    background: Any = None
 
 
 _head = msgspec.json.Decoder(_Head)
+
+
+class _Blame(msgspec.Struct):
+    param: Any = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Blame
+
+
+_refusal = msgspec.json.Decoder(_Refusal)
 
 
 class OutputAsked(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +71,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     """The raw body with the few fields that decide how it is relayed; values of a wrong type count as absent.
 
     `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body
-    says nothing of the prompt's size.
+    says nothing of the prompt's size. `background`: the upstream works on whether somebody waits or not.
     """
 
     body: bytes
@@ -68,6 +83,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     output: OutputAsked = NO_OUTPUT
     answers: int = 1
     linked: bool = False
+    background: bool = False
     readable: bool = True
 
 
@@ -120,6 +136,7 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
         output=_output(head),
         answers=_answers(head),
         linked=_linked(head),
+        background=head.background is True,
     )
 
 
@@ -256,6 +273,18 @@ def _named(body: bytes, model: str) -> bytes:
 
 def _edited(text: str, edit: Edit) -> bytes:
     return spliced(text, [edit]).encode("utf-8", "surrogatepass")
+
+
+def blames_another(refusal: bytes, sent: bytes) -> bool:
+    """Whether an upstream's error, in OpenAI's shape, is about another field of what was sent than `stream_options`."""
+    if b"stream_options" in refusal or b"include_usage" in refusal:
+        return False
+    try:
+        named = _refusal.decode(refusal).error.param
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    field = _FIELD.match(named) if isinstance(named, str) else None
+    return field is not None and b'"%b"' % field[0].encode() in sent  # some say "None"
 
 
 class UsageRefusals:

@@ -1,5 +1,7 @@
 """Which part of the API a path belongs to, and which parts a team may use."""
 
+import re
+
 from gateway.policies import Route
 from gateway.teams.keys import Caller
 
@@ -11,6 +13,10 @@ _POSTED = {
 }
 _MODELS = b"/v1/models"
 _KEPT = b"/v1/chat/completions/"  # ones that the upstream has stored
+# A response by its id, which nobody guesses: looking at it, cancelling and deleting it cost nothing.
+_RESPONSE = re.compile(
+    rb"(?:GET|DELETE) /v1/responses/[\w-]+|GET /v1/responses/[\w-]+/input_items|POST /v1/responses/[\w-]+/cancel"
+)
 COUNTED = frozenset(_POSTED.values())
 _NAMES = {**{route: route.value for route in Route}, Route.CHAT: "chat.completions", Route.OTHER: "relay"}
 
@@ -36,6 +42,11 @@ def may_use(caller: Caller, route: Route) -> bool:
     if caller.policy.routes is not None:
         return route in caller.policy.routes
     return not caller.restricted or route in COUNTED or route is Route.MODELS
+
+
+def of_a_response(method: str, path: bytes) -> bool:
+    """Whether a request is about one response that was made before, which belongs to the route that makes them."""
+    return _RESPONSE.fullmatch(method.encode() + b" " + path) is not None
 
 
 def name_of(route: Route) -> str:

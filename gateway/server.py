@@ -31,6 +31,7 @@ from gateway.config import (
     parse,
     read,
 )
+from gateway.http1.alive import keep_alive
 from gateway.http1.cycle import Shared
 from gateway.http1.inbound import Inbound
 from gateway.lifecycle import EarlyHangUp
@@ -71,6 +72,7 @@ class _Server(uvicorn.Server):
             for listener in server.sockets:
                 own = socket.socket(fileno=os.dup(listener.fileno()))
                 own.setblocking(False)
+                keep_alive(own)
                 loop.add_reader(own, self._take_in, own)
                 self._listeners.append(own)
 

@@ -31,7 +31,7 @@ from gateway.policies import Route
 from gateway.pricing import PriceBook
 from gateway.record import RequestRecord
 from gateway.request import ApiRequest
-from gateway.routes import COUNTED, may_use, name_of
+from gateway.routes import COUNTED, may_use, name_of, of_a_response
 from gateway.store.entries import Entry, State
 from gateway.teams.keys import Caller, Keyring
 from gateway.trace import Trace
@@ -78,7 +78,7 @@ class Spending:
         """
         caller = self.roster.keyring.caller(exchange.header(b"authorization"), self.clock())
         trace.caller, trace.ticket = caller, Ticket(trace.id, caller.team)
-        if not may_use(caller, route):
+        if not (may_use(caller, route) or _is_its_own(exchange, caller)):
             raise NotAllowedError(
                 f"The team {caller.team!r} may not use {exchange.method} {exchange.raw_path.decode('latin-1')}."
             )
@@ -203,6 +203,11 @@ class Spending:
     def _warned(self, team: str) -> Headers:
         waiting = self.warnings.get(team)
         return headers.budget_warning(waiting.popleft()) if waiting else []
+
+
+def _is_its_own(exchange: Exchange, caller: Caller) -> bool:
+    """Whether the caller asks for a response, as it may make them: in the background they can only be had so."""
+    return of_a_response(exchange.method, exchange.raw_path) and may_use(caller, Route.RESPONSES)
 
 
 def _check_model(caller: Caller, model: str | None) -> None:

@@ -13,6 +13,7 @@ _BETWEEN_BEGINS = frozenset(b":\r\n")
 # A usage that holds something has one of its counts: `"usage": null`, which may stand in every event, has none.
 _COUNTS = b"_tokens"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,18})\b')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 # An event that never ends is passed on in pieces rather than kept in memory.
 _LONGEST_EVENT = 1 << 22
@@ -43,6 +44,12 @@ class EventRelay:
     def usage_passed(self) -> bool:
         """Whether more of the answer came after the latest usage, and not together with it."""
         return self._later is not None and self._later.relayed.events > 0
+
+    @property
+    def next_number(self) -> int | None:
+        """The number of the event that is to follow, where events have one as in the Responses API."""
+        found = _NUMBER.findall(self._answer.latest)
+        return int(found[-1]) + 1 if found else None
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole events that these bytes complete, and the comments behind them."""

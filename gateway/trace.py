@@ -182,6 +182,7 @@ class Trace(msgspec.Struct):
             counted=done.tokens[1] if done and not (self.request and self.request.linked) else None,
             lost=len(self.tried.lost),
             works=self.works,
+            background=self.request is not None and self.request.background,
         )
 
     def _cost(self, prices: Mapping[str, PriceBook], billed: Outcome) -> Cost:

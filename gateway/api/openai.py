@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote_to_bytes
 
-from gateway.errors import UnknownUrlError
+from gateway.errors import UnknownUrlError, WebSocketError
 from gateway.exchange import Exchange, Receive, Scope, Send
 from gateway.pipeline import Pipeline
 from gateway.policies import Route
@@ -20,6 +20,9 @@ async def serve(pipeline: Pipeline, scope: Scope, receive: Receive, send: Send) 
     path = exchange.raw_path
     if not path.startswith(_PREFIX) or _climbs(path):
         await pipeline.refuse(exchange, _unknown_url(exchange))
+        return
+    if exchange.method == "GET" and exchange.header(b"sec-websocket-key") is not None:
+        await pipeline.refuse(exchange, WebSocketError("This gateway relays HTTP: WebSockets are not supported."))
         return
     route = route_of(exchange.method, path)
     if route is Route.CHAT:

@@ -2,8 +2,9 @@
 
 A reply that says that it failed costs nothing. Else an upstream's own usage counts, unless more of the answer came
 after it. Without it: a reply that never came because of the upstream costs its prompt; a stream costs what was relayed
-of it, unless it is complete and nothing could be read in it; any other answer, also one that the client did not wait
-for, may have been produced whole, and costs the most it can have been: else leaving early would get round a budget.
+of it, unless it is complete and nothing could be read in it, or is made in the background; any other answer, also one
+that the client did not wait for, may have been produced whole, and costs the most it can have been: else leaving early
+would get round a budget.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,8 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     `status` is what the upstream said, whatever the client saw; 0 where no reply's head came. `worst` works the most
     out, for an estimate alone; it is None for routes whose tokens are not counted. `counted` are the prompt's tokens
     where these were; `lost` attempts were given up for another although an upstream may have worked on them. `works`:
-    it asks for something new, and not for what was made, and billed, before.
+    it asks for something new, and not for what was made, and billed, before. `background`: the answer is made to its
+    end also when nobody listens any more.
     """
 
     out: bool
@@ -34,6 +36,7 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     counted: int | None
     lost: int = 0
     works: bool = True
+    background: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -108,7 +111,8 @@ def _is_final(delivery: Delivery) -> bool:
 
 def _estimate(sent: Sent, worst: WorstCase, delivery: Delivery) -> Usage:
     prompt = _prompt(sent, worst)
-    if delivery.events is not None and not (delivery.completed and not delivery.relayed.events):
+    listened = delivery.events is not None and not sent.background
+    if listened and not (delivery.completed and not delivery.relayed.events):
         found = estimated(prompt, delivery.relayed)
         return _at_least(delivery.usage, Usage(prompt, min(found.completion, worst.completion)))
     if sent.client_gone or sent.status:

@@ -7,6 +7,7 @@ Towards upstreams:
     dialing.py      TCP, TLS, tunnels through a proxy
     pool.py         an origin's kept-alive connections, and the clock that ends those that fell silent
     errors.py       what can go wrong on the way
+    alive.py        TCP's signs of life, in both directions
 
 From clients, under uvicorn:
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import certifi
 
+from gateway.http1.alive import keep_alive
 from gateway.http1.connection import Connection, Timeouts
 from gateway.http1.errors import NotConnectedError
 
@@ -99,9 +100,10 @@ async def _direct(origin: Origin, timeouts: Timeouts) -> Connection:
     to = origin.proxy or origin
     name = origin.host if origin.tls else None
     where = await _where(to.host, to.port)
-    _, connection = await asyncio.get_running_loop().create_connection(
+    transport, connection = await asyncio.get_running_loop().create_connection(
         lambda: Connection(timeouts), **where, ssl=origin.tls, server_hostname=name
     )
+    keep_alive(transport.get_extra_info("socket"))
     return connection
 
 
@@ -109,6 +111,7 @@ async def _tunnelled(origin: Origin, timeouts: Timeouts) -> Connection:
     loop, proxy = asyncio.get_running_loop(), cast(Proxy, origin.proxy)
     transport, tunnel = await loop.create_connection(_Tunnel, **await _where(proxy.host, proxy.port))
     try:
+        keep_alive(transport.get_extra_info("socket"))
         transport.write(_connect(origin, proxy))
         await tunnel.opened
         connection = Connection(timeouts)

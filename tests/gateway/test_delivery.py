@@ -118,6 +118,15 @@ async def test_a_broken_stream_of_a_given_length_has_no_room_for_an_error_event(
     assert not client.complete
 
 
+async def test_a_broken_stream_of_numbered_events_ends_with_the_next_of_them() -> None:
+    event = b'event: response.created\ndata: {"type":"response.created","sequence_number":0}\n\n'
+    async with canned_reply(f"{STREAM}\nTransfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(event), event)) as reply:
+        client, delivery = await relayed(reply)
+    assert client.body.startswith(event + b"event: error\ndata: ")
+    error = json.loads(client.body.removeprefix(event + b"event: error\ndata: "))
+    assert (error["type"], error["sequence_number"], error["error"]["code"]) == ("error", 1, delivery.error)
+
+
 async def test_a_broken_stream_ends_with_an_error_behind_whole_events(upstream: upstreams.Upstream) -> None:
     async with replied(upstream.url, "close-in-stream") as reply:
         client, delivery = await relayed(reply)

@@ -1,3 +1,4 @@
+import openai
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +33,12 @@ def test_a_header_stands_there_once() -> None:
     with pytest.raises(ValidationError, match="x-team stands here twice"):
         headers.validate_python({"X-Team": "a", "x-team": "b"})
     assert list(headers.validate_python({"X-Team": "a", "x-other": "b"})) == ["X-Team", "x-other"]
+
+
+def test_a_model_may_think_longer_than_any_sdk_waits_unless_it_is_told_to() -> None:
+    sdk = openai.DEFAULT_TIMEOUT.read
+    assert sdk is not None
+    assert UpstreamSettings(base_url=URL).read_timeout_s > 2 * sdk
 
 
 @pytest.mark.parametrize(

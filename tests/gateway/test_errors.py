@@ -85,3 +85,10 @@ def test_whose_fault_it_is_shows_in_the_type(kind: type[GatewayError]) -> None:
     assert kind.type == (
         limits[kind.code or ""] if kind.status == 429 else own.get(kind.status, "invalid_request_error")
     )
+
+
+def test_where_events_are_numbered_it_is_an_event_of_the_responses_api() -> None:
+    head, data, *rest = GatewayError("it broke").sse_event(7).split(b"\n")
+    assert (head, rest) == (b"event: error", [b"", b""])
+    error = json.loads(GatewayError("it broke").body())
+    assert json.loads(data.removeprefix(b"data: ")) == {"type": "error", "sequence_number": 7, **error}

@@ -147,10 +147,14 @@ async def test_a_window_that_nobody_answered_well_saved_nothing(upstream: Upstre
 
 
 async def test_a_client_that_leaves_ends_the_window_and_is_recorded(upstream: Upstream) -> None:
-    windowing = Windowing(for_ever)
-    async with pipeline(upstream.url, windowing) as line:
-        call = Call("POST", CHAT, LONG, JSON)
+    call = Call("POST", CHAT, LONG, JSON)
+
+    async def left() -> WindowOutcome:
         call.leave()
+        return await for_ever()
+
+    windowing = Windowing(left)
+    async with pipeline(upstream.url, windowing) as line:
         await call.by(line.pipeline.chat)
     assert windowing.cancelled
     assert call.sent == []
@@ -192,6 +196,13 @@ async def test_a_400_for_another_cause_is_no_refusal(upstream: Upstream) -> None
         await chat(line, chat_body(stream=True))
     assert b"stream_options" in upstream.last.body
     assert [record.status for record in line.records] == [400, 200]
+
+
+async def test_a_refusal_of_what_the_caller_sent_is_not_asked_for_twice(upstream: Upstream) -> None:
+    async with pipeline(upstream.url) as line:
+        refused = await chat(line, b'{"model":"m","messages":[],"stream":true}')
+    assert (refused.status, refused.json()["error"]["param"]) == (400, "messages")
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -287,3 +298,16 @@ async def test_a_refusal_is_recorded_too(upstream: Upstream) -> None:
         await call.by(lambda exchange: line.pipeline.refuse(exchange, UnknownUrlError("No.")))
     assert call.json()["error"]["message"] == "No."
     assert (line.record.route, line.record.status, line.record.error) == ("none", 404, "unknown_url")
+
+
+@pytest.mark.parametrize("background, completion", [(True, 500), (False, 4)])
+async def test_a_stream_in_the_background_that_nobody_hears_to_its_end_may_cost_the_most_it_can(
+    upstream: Upstream, background: bool, completion: int
+) -> None:
+    asked = {"model": "m", "input": "hi", "stream": True, "background": background, "max_output_tokens": 500}
+    async with pipeline(upstream.url) as line:
+        call = Call("POST", "/v1/responses", json.dumps(asked).encode(), JSON, (b"x-behaviour", b"close-in-stream"))
+        await call.by(line.pipeline.respond)
+    assert line.record.state is State.ESTIMATED
+    assert line.record.usage is not None
+    assert line.record.usage.completion == completion

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidJsonError
-from gateway.request import OutputAsked, UsageRefusals, parse_request, with_ends, with_model, with_usage_asked
+from gateway.request import (
+    OutputAsked,
+    UsageRefusals,
+    blames_another,
+    parse_request,
+    with_ends,
+    with_model,
+    with_usage_asked,
+)
 
 
 async def test_the_head_is_read() -> None:
@@ -206,3 +214,26 @@ def test_of_a_body_of_which_just_the_ends_are_known_the_model_is_read(
 ) -> None:
     found = with_ends(start, end)
     assert (found.model, found.readable) == (model, False)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "blames"),
+    [
+        (b'{"error": {"message": "too long", "param": "messages", "code": "context_length_exceeded"}}', True),
+        (b'{"error": {"message": "odd", "param": "messages[0].content"}}', True),
+        (
+            b'{"error": {"message": "Unrecognized request argument supplied: stream_options", "param": "messages"}}',
+            False,
+        ),
+        (b'{"error": {"message": "unknown", "param": "stream_options.include_usage"}}', False),
+        (b'{"error": {"message": "unknown", "param": null}}', False),
+        (b'{"error": {"message": "unknown", "param": "None"}}', False),
+        (b'{"error": {"message": "unknown", "param": 7}}', False),
+        (b'{"error": "unknown"}', False),
+        (b'{"detail": [{"loc": ["body", "messages"]}]}', False),
+        (b"\x1f\x8b not JSON", False),
+        (b"", False),
+    ],
+)
+def test_whether_a_refusal_is_for_what_the_caller_sent(refusal: bytes, blames: bool) -> None:
+    assert blames_another(refusal, b'{"model": "m", "messages": []}') == blames

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policies import BudgetSettings, RateSettings, Route, TeamPolicy
-from gateway.routes import COUNTED, asks_for_work, may_use, name_of, route_of
+from gateway.routes import COUNTED, asks_for_work, may_use, name_of, of_a_response, route_of
 from gateway.teams.keys import ANYBODY, Caller
 
 BUDGET = TeamPolicy(budget=BudgetSettings(tokens=1))
@@ -109,3 +109,27 @@ def test_counted_routes_are_those_with_usage_of_their_own() -> None:
 )
 def test_what_was_made_before_is_not_asked_for_again(method: str, path: bytes, asks: bool) -> None:
     assert asks_for_work(method, path) == asks
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_one"),
+    [
+        ("GET", b"/v1/responses/resp_1-a", True),
+        ("DELETE", b"/v1/responses/resp_1", True),
+        ("GET", b"/v1/responses/resp_1/input_items", True),
+        ("POST", b"/v1/responses/resp_1/cancel", True),
+        ("POST", b"/v1/responses", False),
+        ("GET", b"/v1/responses", False),
+        ("GET", b"/v1/responses/", False),
+        ("POST", b"/v1/responses/resp_1", False),
+        ("POST", b"/v1/responses/compact", False),
+        ("DELETE", b"/v1/responses/resp_1/cancel", False),
+        ("GET", b"/v1/responses/resp_1/", False),
+        ("GET", b"/v1/responses/resp_1%2F..", False),
+        ("GET", b"/v1/responses/../files", False),
+        ("GET", b"/v1/responses/resp_1\n", False),
+        ("GET", b"/v1/chat/completions/chatcmpl_1", False),
+    ],
+)
+def test_what_is_about_one_response(method: str, path: bytes, is_one: bool) -> None:
+    assert of_a_response(method, path) == is_one

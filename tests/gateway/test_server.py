@@ -21,6 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from benchmarks.processes import Server, free_port, running, status_of
 from gateway import server
 from gateway.config import METRICS_DIR_VARIABLE
+from tests.gateway.http1.far import signs_of_life
 from tests.integration.client import Reply, chat_body, eventually, post_chat, send
 from tests.upstreams import Upstream
 
@@ -65,6 +66,13 @@ def test_it_may_open_as_many_files_as_the_system_allows(upstream: Upstream, tmp_
     with serving(tmp_path, upstream) as found:
         soft, hard = resource.prlimit(found.process.pid, resource.RLIMIT_NOFILE)
     assert soft == hard
+
+
+def test_a_client_that_waits_in_silence_is_not_forgotten_on_the_way(upstream: Upstream, tmp_path: Path) -> None:
+    with serving(tmp_path, upstream) as found:
+        port = int(found.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):
+            assert eventually(lambda: signs_of_life(local=port) == [True])
 
 
 def test_told_to_stop_it_finishes_what_has_begun(upstream: Upstream, tmp_path: Path) -> None:

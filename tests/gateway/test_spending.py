@@ -89,6 +89,26 @@ async def test_only_the_routes_that_the_team_may_use(
         }
 
 
+@pytest.mark.parametrize(
+    "policy, status",
+    [
+        ({"budget": {"tokens": 10_000}}, 200),
+        ({"models": ["gpt-4o-mini"]}, 200),
+        ({"routes": ["responses"]}, 200),
+        ({"routes": ["chat"]}, 403),
+    ],
+)
+async def test_who_may_make_responses_may_see_to_them_afterwards(
+    upstream: Upstream, policy: dict[str, Any], status: int
+) -> None:
+    async with pipeline(upstream.url, **teams(**policy)) as line:
+        asked = [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
+        replies = [await relay(line, Route.OTHER, method, "/v1/responses/resp_1" + rest) for method, rest in asked]
+        assert [reply.status for reply in replies] == [status] * len(asked)
+        assert (await relay(line, Route.OTHER, "POST", "/v1/responses/compact")).status == 403
+    assert len(upstream.requests) == (len(asked) if status == 200 else 0)
+
+
 ONE_MODEL = {"models": ["gpt-4o-mini"]}
 
 

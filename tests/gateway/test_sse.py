@@ -169,3 +169,17 @@ def test_an_event_without_an_end_is_not_kept_in_memory() -> None:
     piece = b"data: " + b"x" * (1 << 20)
     out = b"".join(relay.feed(piece) for _ in range(8))
     assert len(out) >= 4 * len(piece)
+
+
+def test_the_number_that_follows_is_known_where_events_have_one() -> None:
+    relay = EventRelay(drop_usage=False)
+    assert relay.next_number is None
+    relay.feed(b'data: {"type":"response.created","sequence_number":0,"response":{}}\n\n')
+    assert relay.next_number == 1
+    both = [b'data: {"type":"x","sequence_number" : %d,"delta":"\\"sequence_number\\":99"}\n\n' % n for n in (8, 9)]
+    relay.feed(b"".join(both) + b'data: {"sequence_number":')
+    assert relay.next_number == 10
+    relay.feed(b'10}\n\n: a comment\n\ndata: {"choices":[]}\n\n')
+    assert relay.next_number == 11
+    relay.feed(b'data: {"choices":[]}\n\n')
+    assert relay.next_number is None

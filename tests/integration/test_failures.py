@@ -21,6 +21,7 @@ def assert_openai_error(reply: Reply, status: int) -> None:
     assert error["type"]
     assert "Traceback" not in reply.body.decode()
     assert reply.get("x-gateway-request-id")
+    assert reply.get("x-request-id") == reply.get("x-gateway-request-id"), "where SDKs look for it"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -178,3 +179,21 @@ def test_a_client_that_leaves_before_the_head_ends_the_upstreams_work(gateway: G
             model=MODEL, messages=QUESTION, extra_headers={"x-behaviour": "stall-before-head"}
         )
     assert upstream.wait_gone()
+
+
+def test_what_to_name_to_the_operator_stands_where_the_sdk_looks_for_it(gateway: Gateway, upstream: Upstream) -> None:
+    with pytest.raises(openai.NotFoundError) as raised:
+        chat(client_of(gateway.root))
+    assert gateway.wait_logged(str(raised.value.request_id))["error"] == "unknown_url"
+
+
+def test_a_websocket_is_refused_in_so_many_words(gateway: Gateway, upstream: Upstream) -> None:
+    upgrade = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "eA==",
+    }
+    reply = httpx.get(f"{gateway.url}/realtime?model=gpt-realtime", headers=upgrade)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (501, "websocket_not_supported")
+    assert upstream.requests == []

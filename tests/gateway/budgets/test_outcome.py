@@ -194,3 +194,10 @@ def test_what_may_have_been_audio_is_estimated_as_audio() -> None:
     lost = msgspec.structs.replace(sent(worst=worst), lost=2)
     again = outcome_of(lost, delivery(usage=Usage(70, 9, audio_prompt=5)))
     assert (again.usage, again.lost, again.prompt) == (Usage(70, 9, audio_prompt=5), 2, 1000)
+
+
+def test_what_is_made_in_the_background_is_made_to_its_end_whoever_listens() -> None:
+    background = msgspec.structs.replace(sent(gone=True), background=True)
+    assert outcome_of(background, delivery(events=3)) == Outcome(Usage(1000, 300), State.ESTIMATED)
+    heard = delivery(events=3, completed=True, usage=REPORTED)
+    assert outcome_of(background, heard) == Outcome(REPORTED, State.SETTLED)
