@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from math import log1p
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,20 @@ def query_weights(text: str) -> dict[str, float]:
         for term in terms_of(word):
             weights[term] = min(weights.get(term, 0.0) + base, 3.0 * base)
     return weights
+
+
+def known_share(weights: Mapping[str, float], lexicon: Lexicon, rows: npt.NDArray[np.bool_], also: Lexicon) -> float:
+    """Return the share of the query's weight, by idf, of the terms in those rows or anywhere in `also`, 0 to 1."""
+    there = np.zeros(len(lexicon.vocabulary), dtype=np.bool_)
+    there[lexicon.terms[rows[lexicon.rows]]] = True
+    known = total = 0.0
+    for term, weight in weights.items():
+        number = lexicon.vocabulary.get(term, -1)
+        seen = int(lexicon.frequency[number]) if number >= 0 else 0
+        value = weight * log1p((lexicon.size - seen + 0.5) / (seen + 0.5))
+        total += value
+        known += value if (number >= 0 and there[number]) or term in also.vocabulary else 0.0
+    return known / total if total > 0 else 0.0
 
 
 def _gram_hashes(text: str) -> npt.NDArray[np.uint32]:

@@ -9,6 +9,7 @@ from retrieval.lexical import (
     Ints,
     explained,
     gram_scores,
+    known_share,
     match,
     phrase_scores,
     query_weights,
@@ -142,11 +143,26 @@ def request_signals(passages: Passages, query: Query, signals: Signals) -> Signa
         "query_words": np.log1p(len(content)),
         "query_found": float(signals["coverage"].max(initial=0.0)),
         "query_heading": float(signals["heading_coverage"].max(initial=0.0)),
+        "query_known": query_known(passages, query),
         "tool_share": roles.count("tool") / max(1, len(roles)),
         "documents": np.log1p(len(roles)),
         "asks_number": float(bool(_NUMBER.search(query.text))),
     }
     return {name: np.full(passages.size, value, dtype=np.float32) for name, value in values.items()}
+
+
+def query_known(passages: Passages, query: Query) -> float:
+    """Return how much of the question the material has words for, 0 to 1: with next to none, any ranking is a guess.
+
+    What the assistant said in the question's own language is no material, unless most of the texts are its own. Of an
+    agent's steps the last ones say what is looked for as well: they count where the material has more words for them.
+    """
+    roles = [document.role for document in passages.documents]
+    rows = np.array([roles[chunk.document] != "assistant" for chunk in passages.chunks], dtype=np.bool_)
+    if 2 * np.count_nonzero(rows) < len(rows):
+        rows[:] = True
+    asked = [query.text, "\n".join(query.recent)] if "tool" in roles else [query.text]
+    return max(known_share(query_weights(text), passages.words, rows, passages.headings) for text in asked)
 
 
 def hop_signal(passages: Passages, query: Query, first: Floats) -> Floats:

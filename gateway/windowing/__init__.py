@@ -19,6 +19,7 @@ In a windowing process (worker.py, ready after a rehearsal.py), window.py takes 
       instructions.py                reference material in a system message
       material.py lexicon.py         where pasted material begins and ends; words by which it is told
       turns.py jsontext.py           what stays or goes together; elements of a JSON result
+    following.py                   what a question leans on that says nothing by itself
     intent.py intent_words.py      does the request need all of it?
     sizing.py                      how large: as asked for, or as the confidence asked for needs
       keep.py                        the selected spans, with all that has to stay beside them

@@ -8,6 +8,7 @@ from gateway.windowing.asking import asking_end, asks_by_itself, orders_more
 from gateway.windowing.conversation import Conversation
 from gateway.windowing.counting import Tally, count_texts
 from gateway.windowing.drawing import strip_of
+from gateway.windowing.following import leaning_on
 from gateway.windowing.intent import needs_all_rows, needs_whole_context
 from gateway.windowing.keep import Keeper, Kept
 from gateway.windowing.measuring import AsItIsError, Clock, Measured, measure
@@ -20,6 +21,7 @@ from gateway.windowing.verify import verify
 from retrieval.types import Counter, Deadline, Document, Query, Ranking
 
 _SPARE_S = 0.01  # of the time; with less left a window is returned without its strip
+_MIN_KNOWN = 0.1  # of the question's words, by their weight; with fewer in the documents any ranking is a guess
 _MIN_SAVING = 0.1  # of the tokens; a smaller one is not worth a changed request
 
 
@@ -44,7 +46,7 @@ def window(
         if retriever is None:
             return clock.as_it_is(Reason.WARMING)
         planned = _plan(measured, policy, clock)
-        ranking = retriever.rank(planned.documents, planned.query, measured.counter, deadline)
+        ranking = _ranked(planned, retriever, measured.counter, deadline)
         clock.stage("rank")
         keeper = Keeper(planned, ranking, measured.tally.fixed)
         window = sized(keeper, ranking, policy, planned.window_tokens)
@@ -87,6 +89,25 @@ def _needs_all(planned: Plan, total: int) -> bool:
         return False
     offered = asking_end(before.value)
     return len(before.value) > LATEST_CHARACTERS or (bool(offered) and needs_whole_context(offered, total))
+
+
+def _ranked(planned: Plan, retriever: Ranks, counter: Counter, deadline: Deadline) -> Ranking:
+    """Return the ranking by the question, or by it and what it leans on where the documents lack its own words.
+
+    Raises AsItIsError where they lack these as well: the question is in another language, or paraphrases.
+    """
+    ranking = retriever.rank(planned.documents, planned.query, counter, deadline)
+    if _is_guess(ranking) and (leaning := leaning_on(planned.conversation.messages, planned.question)):
+        together = replace(planned.query, text=f"{planned.query.text}\n{leaning}")
+        ranking = retriever.rank(planned.documents, together, counter, deadline)
+    if _is_guess(ranking):
+        raise AsItIsError(Reason.LOW_CONFIDENCE, "the documents hold hardly any of the question's words")
+    return ranking
+
+
+def _is_guess(ranking: Ranking) -> bool:
+    known = ranking.signals.get("query_known")
+    return known is not None and bool(known.max(initial=0.0) < _MIN_KNOWN)
 
 
 def _forwarded(measured: Measured, new: Rewritten, planned: Plan, clock: Clock) -> WindowOutcome:

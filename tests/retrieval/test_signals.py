@@ -96,3 +96,16 @@ def test_every_signal_is_finite_but_the_dense_one() -> None:
     signals = cheap_signals(found, Query("第一?", ("text",)), Deadline.after(60))
     assert np.isnan(signals.pop("dense")).all()
     assert all(signal.shape == (found.size,) and np.isfinite(signal).all() for signal in signals.values())
+
+
+def test_what_the_documents_have_words_for_is_known() -> None:
+    def known(text: str, *recent: str, role: str = "user") -> float:
+        found = read(whole("The lease ends in May.", 0, "Harbour", role), whole("Nothing here.", 1))
+        return float(cheap_signals(found, Query(text, recent), Deadline.after(60))["query_known"][0])
+
+    assert known("lease ends May") == 1.0
+    assert known("harbour") == 1.0
+    assert known("Wann läuft es ab?") == known("") == 0.0
+    assert 0.2 < known("lease Laufzeit") < 0.8
+    assert known("那个呢？", "lease ends") == 0.0
+    assert known("那个呢？", "lease ends", role="tool") == 1.0

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from gateway.windowing.types import Reason, WindowPolicy
+from gateway.windowing.types import WindowPolicy
 from gateway.windowing.window import window
 from retrieval.retriever import Retriever
 from retrieval.types import Deadline
+from tests.gateway.windowing.windows import MADE
 
 EVAL = Path(__file__).parents[4] / "shared" / "eval"
 CASES = 5
@@ -48,7 +49,7 @@ def judged(case: dict[str, Any], ascii_only: bool) -> dict[str, Any] | None:
     request = {"model": "gpt-4o-mini", "messages": case["messages"], "temperature": 0.1}
     body = json.dumps(request, ensure_ascii=ascii_only).encode()
     outcome = window(body, POLICY, RETRIEVER, Deadline.after(60))
-    assert outcome.reason in (Reason.RELEVANCE, Reason.WHOLE_DOCUMENT, Reason.NOTHING_TO_TRIM), outcome.detail
+    assert outcome.reason in MADE, outcome.detail
     if outcome.body is None:
         return None
     verdict = score().judge(case, request, json.loads(outcome.body))

@@ -272,7 +272,7 @@ def test_ten_thousand_messages() -> None:
         {"role": "user" if n % 2 == 0 else "assistant", "content": f"Message {n} about {WORDS[n % 9]}."}
         for n in range(10_000)
     ]
-    outcome = run(request(*messages, {"role": "user", "content": QUESTION}))
+    outcome = run(request(*messages, {"role": "user", "content": "Which message was about #W42?"}))
     assert len(forwarded(outcome)) < 1000
 
 
@@ -294,3 +294,31 @@ def test_a_document_is_named_for_the_scorer() -> None:
     ]
     window(json.dumps(request(*messages)).encode(), POLICY, Listening(), Deadline.after(60))
     assert [d.name for d in seen if d.role == "tool"] == ['read_page {"page": 7}']
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Was geschieht, wenn innerhalb eines Blocks eine Ausnahme auftritt?",  # another language of the same script
+        "代码块中发生异常时会怎样？",
+        "ماذا يحدث عند وقوع استثناء داخل الكتلة؟",
+        "Who may captain seaplanes?",  # words that stand nowhere in the document
+    ],
+)
+def test_a_document_without_the_question_s_words_is_forwarded_whole(asked: str) -> None:
+    outcome = run(request({"role": "user", "content": f"{REFERENCE[:60_000]}\n\n{asked}"}))
+    assert (outcome.reason, outcome.body) == (Reason.LOW_CONFIDENCE, None)
+    assert "question's words" in outcome.detail
+
+
+def test_an_agent_s_last_step_says_in_the_document_s_words_what_is_looked_for() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+    step = "The with statement and exceptions raised in its suite are in the manual."
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "代码块中发生异常时会怎样？"},
+        {"role": "assistant", "content": step, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": REFERENCE[:60_000]},
+    ]
+    assert forwarded(run(request(*messages)))[1]["content"] == step
+    messages[1]["content"] = "我来看看。"
+    assert run(request(*messages)).reason is Reason.LOW_CONFIDENCE

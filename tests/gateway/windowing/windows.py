@@ -15,6 +15,8 @@ POLICY = WindowPolicy(trigger_tokens=4000, window_tokens=2000, deadline_ms=60_00
 TINY = WindowPolicy(trigger_tokens=300, window_tokens=150, deadline_ms=60_000)
 REFERENCE = "\n\n".join(text for _, text in sorted(topics.topics.items()))
 WORDS = [*REFERENCE[:2000].split(), "#W42", "näht", "文字", "😀"]
+# What may become of an oversized request that is sound.
+MADE = (Reason.RELEVANCE, Reason.NOTHING_TO_TRIM, Reason.SMALL, Reason.WHOLE_DOCUMENT, Reason.LOW_CONFIDENCE)
 QUESTION = "What does the with statement do when an exception is raised in its suite?"
 
 
