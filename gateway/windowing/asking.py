@@ -180,6 +180,8 @@ def _labelled(text: str, asks: tuple[Span, ...]) -> str:
     if not asks:
         return ""
     found = _named(text, *asks[-1])
+    if len(asks) > 1 and found and _only_says_where(text, *asks[-1]) and QUESTION_MARK.search(text, *asks[0]):
+        return ""  # "The original question is: ...? ... Given the new context, refine the answer."
     if found or len(asks) == 1:
         return found
     found, last = _named(text, *asks[0]), text[slice(*asks[-1])]
@@ -195,6 +197,13 @@ def _named(text: str, start: int, end: int) -> str:
         return bare(elements[-1])
     labels = list(LABEL_LINE.find(text, start, end))
     return bare(text[first_of_row(text, labels).end() : end]) if labels and text[labels[-1].end() : end].strip() else ""
+
+
+def _only_says_where(text: str, start: int, end: int) -> bool:
+    """Whether no label or element of the span names a question: a phrase like "Given the context," does not."""
+    if _QUESTION_ELEMENT.search(text, start, end):
+        return False
+    return not any(ASK_LABEL.match(m[0].lstrip()) for m in LABEL_LINE.find(text, start, end))
 
 
 def first_of_row(text: str, labels: list[re.Match[str]]) -> re.Match[str]:

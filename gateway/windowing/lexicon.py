@@ -114,13 +114,13 @@ PERSONAL = re.compile(
 )
 ASK_LABEL = re.compile(
     r"(?:#{1,6} |\*\*)?(?:(?=question)|(?![a-z]))"  # `query:` in lower case is a key of some code or data
-    r"(?i:(?:(?:my|the|user|final|your)\s+)?(?:questions?|query|q|tasks?|instructions?|requests?"
+    r"(?i:(?:(?:my|the|user|final|your)\s+)?(?:original\s+)?(?:questions?|query|q|tasks?|instructions?|requests?"
     r"|prompt|problem"
     r"|frage|aufgabe|vraag|question|consigne|pregunta|tarea|pergunta|domanda|întrebare|pytanie|otázka|fråga"
     r"|spørgsmål"
     r"|soru|câu hỏi|pertanyaan|вопрос|задание|питання|ερώτηση|سؤال|السؤال|سوال"
     r"|שאלה|प्रश्न|คำถาม|问题|問題|问|质问|質問|指示"
-    r"|任务|要求|질문|지시)\s*(?:\d{1,3}\s*)?(?:\*\*)?\s*[:：](?:\*\*)?)"
+    r"|任务|要求|질문|지시)\s*(?:is\s+as\s+follows\s*|\d{1,3}\s*)?(?:\*\*)?\s*[:：](?:\*\*)?)"
 )
 MATERIAL_LABEL = re.compile(
     r"(?:#{1,6} |\*\*)?(?:(?:the|here(?:'s| is| are))\s+)?(?:[\w'’-]+\s+){0,4}?(?:context|text|article"

@@ -1,7 +1,7 @@
 """What is kept word for word, and what may be trimmed: the decisions made before anything is ranked."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.windowing import jsontext
 from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
@@ -177,11 +177,20 @@ def _question(messages: Sequence[Message], question: int) -> tuple[tuple[Region,
         # A client that sends parts has already told the pasted document from the question beside it.
         asked = split_question(_BREAK.join(t.value for t in short))
         long = [t for t in texts if len(t.value) > WHOLE_BYTES]
-        asking = {t.key: split_question(t.value).asks for t in (long[0], long[-1])}
-        return tuple(r for t in long for r in _between(t, asking.get(t.key, ()))), asked
+        splits = {t.key: split_question(t.value) for t in (long[0], long[-1])}
+        regions = tuple(r for t in long for r in _between(t, splits[t.key].asks if t.key in splits else ()))
+        return regions, _with_questions(asked, tuple(splits.values()))
     joined = _BREAK.join(t.value for t in texts)
     split = split_question(joined, sum(m.length for m in messages) - messages[question].length)
     return tuple(_outside(texts, split.asks)), split
+
+
+def _with_questions(asked: QuestionSplit, long: Sequence[QuestionSplit]) -> QuestionSplit:
+    """Return what is asked beside pasted documents with what is asked in them, where it is no question by itself."""
+    questions = [split.query for split in long if split.evident and QUESTION_MARK.search(split.query)]
+    if QUESTION_MARK.search(asked.query) or not questions:
+        return asked
+    return replace(asked, query="\n".join([*questions, asked.query]))
 
 
 def _outside(texts: Sequence[Text], asks: Sequence[tuple[int, int]]) -> Iterator[Region]:

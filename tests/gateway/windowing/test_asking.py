@@ -27,6 +27,15 @@ def test_a_label_wins_over_all_else() -> None:
     assert _search(text, "Use the text.", "Question: who came?") == "who came?"
 
 
+def test_a_refining_prompt_is_searched_for_its_question_not_for_what_to_do_with_the_answer() -> None:
+    head = "The original question is as follows: who came?\nWe have provided an existing answer: nobody."
+    tail = "Given the new context, refine the original answer."
+    found = _search(f"{head}\n\nLong text.\n\n{tail}", head, tail)
+    assert found.startswith("who came?\n")
+    assert "nobody" in found
+    assert _search(f"Use the text.\n\nLong.\n\n{tail}", "Use the text.", tail) == "refine the original answer."
+
+
 def test_keys_of_code_are_no_labels() -> None:
     text = "query: str = Field()\n\nWho calls this?"
     assert _search(text, text) == "Who calls this?"

@@ -136,3 +136,14 @@ def test_without_a_question_there_is_no_plan() -> None:
     conversation = read(json.dumps({"messages": [READ, {"role": "user", "content": " "}]}).encode())
     assert conversation is not None
     assert plan(conversation, tally(conversation, counter_for(""), Deadline.after(10)), 2000) is None
+
+
+def test_a_question_in_a_pasted_document_is_searched_for_where_what_stands_beside_it_is_none() -> None:
+    def searched(document: str, beside: str) -> str:
+        parts = [{"type": "text", "text": text} for text in (document, beside)]
+        return planned({"role": "user", "content": parts}).query.text
+
+    asking = f"{REFERENCE[:20_000]}\n\nQuestion: What does yield do?"
+    assert searched(asking, "Answer in Finnish.") == "What does yield do?\nAnswer in Finnish."
+    assert searched(asking, "What does the with statement do?") == "What does the with statement do?"
+    assert searched(REFERENCE[:20_000], "Explain yield.") == "Explain yield."
