@@ -112,6 +112,7 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[?？]")
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
 _LINE = 200  # characters
 _SURE = 0.7
+_OVER_ALL = ("made of it", "most of all", "found fault", "asks for several", "asks how many")
 _TASKS = ("summary", "title", "translate", "rewrite", "extract", "judge", "count", "compare")
 
 
@@ -258,6 +259,8 @@ def _combinations(found: dict[str, float]) -> Iterator[str]:
     yield from (f"summary + {name}" for name in narrow if "summary" in found)
     if "extract" in found and "all" in found:
         yield "extract all"
+    aim = "about a thing" if narrow or found["names"] else "nothing named"
+    yield from (f"{name}, {aim}" for name in _OVER_ALL if name in found)
 
 
 def _words(text: str) -> Iterator[str]:

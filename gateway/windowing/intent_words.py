@@ -104,7 +104,7 @@ FAMILIES = {
     ),
     "overall": Family(
         r"(?:overall|in general|generally|general (?:opinion|view|impression|overview|consensus|sentiment"
-        r"|summary|mood|tone)|main|key|major|broad|consensus|in short|in a nutshell|briefly?|concise(?:ly)?"
+        r"|summary|mood|tone)|main|key(?= [a-z])|major|broad|consensus|in short|in a nutshell|briefly?|concise(?:ly)?"
         r"|short)\b"
         r"|throughout\b|plots?\b|themes?\b|sentiments?\b|tone\b|trends?\b|patterns?\b|setting\b|impressions?\b"
         r"|insamt|général",
@@ -194,6 +194,39 @@ FAMILIES = {
         r"|(?:clientes|usuarios|huéspedes|usuários|hóspedes)\b.{0,40}\b(?:opinan|dicen|piensan|valoran|acham|dizem)",
         r"(?:顾客|客人|用户|客户|住客|顧客|網友|网友).{0,8}(?:评价|怎么看|反馈|意见|看法|評價|感想)|口コミ|후기",
     ),
+    "made of it": Family(
+        r"(?:study|revision) guide|cheat ?sheet|mind ?map|flash ?cards?\b|quiz\w*|(?:mermaid|uml|sequence|flow) ?\w*"
+        r"|diagrams?\b|flow ?charts?\b|knowledge graph|time ?lines?\b|chronolog\w*|glossary\b|faqs?\b|slides?\b"
+        r"|slide deck|presentation\b|infographic|action items?\b|to-?dos?\b|next steps\b|keywords?\b|hashtags?\b|tags\b"
+        r"|entit(?:y|ies)\b|blog ?post|newsletter\b|press release|release notes|changelog\b|commit message|test cases\b"
+        r"|unit tests\b|index of\b|moral of\b|explain like\b|eli5\b"
+        r"|zeitleiste|stichw[oö]rt\w*|lernkarten|karteikarten|schaubild|carte mentale|chronologie|fiches? de révision"
+        r"|mots[- ]clés|línea de tiempo|mapa (?:mental|conceptual)|palabras clave|linha do tempo|mappa (?:mentale"
+        r"|concettuale)|хронологи\w*|ключевые слова",
+        r"时间线|時間線|思维导图|关键词|知识图谱|大纲|年表|時系列|マインドマップ|キーワード|타임라인"
+        r"|키워드|الخط الزمني",
+    ),
+    "most of all": Family(
+        r"(?:most|least|more) (?:often|frequent(?:ly)?|common(?:ly)?|active|positive|negative|important|relevant"
+        r"|mentioned|cited|used)\b|the most\b(?=\W*$)|the most (?:attention|often|space|words|mentions|times)\b"
+        r"|majority\b|recurring\b|predominant\w*|am häufigsten|am meisten|häufigste\w*|le plus (?:souvent|cité)"
+        r"|les plus (?:fréquent\w*|cité\w*)|más (?:veces|frecuen\w*|a menudo|mencionad\w*|común)"
+        r"|com (?:mais|maior) frequência"
+        r"|mais (?:vezes|mencionad\w*)|più (?:spesso|frequent\w*|citat\w*|menzionat\w*)|het (?:vaakst|meest)|чаще всего"
+        r"|najczęściej|en (?:çok|sık)",
+        r"最(?:多|常|频繁|頻繁)|最も(?:多く|頻繁)|一番(?:多く|よく)|가장 (?:많이|자주)|الأكثر|الاكثر"
+        r"|सबसे (?:ज़्यादा|अधिक)",
+    ),
+    "found fault": Family(
+        r"(?:un)?favou?rable\b|risk(?:s|y)\b|(?:un)?fair\b|problematic\b|red flags?|loopholes?|wrong with\b|errors\b"
+        r"|mistakes\b|bugs\b|vulnerabilit\w*|weak(?:ness(?:es)?| points| spots)\b|strengths\b|missing\b|unused\b"
+        r"|never \w+ed\b"
+        r"|not (?:covered|addressed|mentioned|tested|documented)\b|unanswered\b|uncovered\b|outdated\b|redundan\w+"
+        r"|duplicate\w*|anomal\w+|outliers?\b|illegal\b|compl(?:y|ies|iant|iance)\b|one-sided|ambigu\w+|unclear\b|plausible"
+        r"|dead code|schwachstellen|risiken|fehler(?:n|haft\w*)?\b|lücken|widersprüch\w*|risques\b|erreurs\b|lacunes"
+        r"|riesgos\b|errores\b|carencias",
+        r"风险|漏洞|错误|矛盾|不利|问题点|リスク|矛盾|誤り|問題点|위험|오류|모순|المخاطر|أخطاء",
+    ),
     "relation": Family(
         r"relationships? (?:between|of|with)\b|relate to (?:each other|one another)\b"
         r"|(?:significance|importance|role|symbolism|meaning) of\b.{0,80}\b(?:story|novel|book|play|poem|film)\b",
@@ -227,6 +260,13 @@ FAMILIES = {
     ),
 }
 FORMS = {
+    "asks for several": re.compile(
+        r"^\W*(?:which|what)\s+(?:of\s+(?:these|the|my|our)\s+)?(?:(?!(?:does|is|was|has|this|its|his)\b)[a-z]{2,}(?<!s)s"
+        r"\s+(?!(?:is|was|does|has)\b)[a-z]|(?!(?:two|three|four|five|six|does|did|do)\b)[a-z-]+\s+[a-z]{2,}(?<!s)s"
+        r"\s+(?:are|were|do|did|have|had|can|could|must|should|need)\b)",
+        re.IGNORECASE,
+    ),
+    "asks how many": re.compile(r"^\W*how (?:many|much)\b", re.IGNORECASE),
     "choices": re.compile(r"(?:^|\n)\s*\(?[A-Da-d1-4][).]\s+\S"),
     "consent": re.compile(
         r"^\W*(?:yes|no|yeah|yep|ok(?:ay)?|sure|thanks?|thank you|great|perfect|please (?:go|do|proceed|cancel"

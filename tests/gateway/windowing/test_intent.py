@@ -281,3 +281,49 @@ def test_figures_over_a_table_need_all_its_rows(question: str) -> None:
 
 def test_one_row_of_a_table_is_a_look_up() -> None:
     assert not needs_all_rows("Where does Customer77 live?", _TABLE)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Which clauses are unfavourable to the Customer?",
+        "What risks does this contract contain?",
+        "Is this contract fair?",
+        "Which site is mentioned most often?",
+        "Who said the most?",
+        "List action items.",
+        "Create a study guide.",
+        "Make a mind map.",
+        "Draw a mermaid diagram of this process.",
+        "Give me keywords for SEO.",
+        "Explain like I'm five",
+        "Find unused variables.",
+        "Which functions are never called?",
+        "Which requirements are not covered?",
+        "Which employees are missing from the list?",
+        "Which customers have not paid?",
+        "Welche Stadt wird am häufigsten genannt?",
+        "Quelle ville est citée le plus souvent ?",
+        "¿Qué ciudad se menciona con más frecuencia?",
+        "哪个城市被提到最多？",
+        "最も多く言及されている都市はどこですか。",
+    ],
+)
+def test_what_is_made_of_a_text_or_asks_for_several_things_in_it_needs_it_whole(request_: str) -> None:
+    assert needs_whole_context(request_)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Which three things must the pilot report before take-off?",
+        "Which badge is needed to start the generator?",
+        "What does error E-114 mean?",
+        "What arguments does render_page take?",
+        "How much did the pump cost?",
+        "How many replicas does vantaa-seaplane have?",
+        "What are the side effects of ibuprofen?",
+    ],
+)
+def test_a_question_for_one_thing_is_a_look_up_though_it_asks_in_the_plural(request_: str) -> None:
+    assert not needs_whole_context(request_)
