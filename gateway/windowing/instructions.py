@@ -38,6 +38,13 @@ _NOUN = (
     r"|repository|reports?|notes?|books?|papers?|logs?|e-?mails?|search results|snippets)"
 )
 _BREAK = re.compile(r"\n[ \t\r]*\n\s*")
+_EXAMPLES = re.compile(
+    r"\b(?:(?<!for )examples?|few[- ]?shot|demonstrations?|the style of|beispiel\w*|(?<!par )exemples?|(?<!por )"
+    r"ejemplos?|exemplos?|esempi\w*|voorbeeld\w*|exempel|przykład\w*|пример\w*|örnek\w*)\b|示例|例子|样例|範例|例文|예시|예제|أمثلة|مثال",
+    re.IGNORECASE,
+)
+_LABEL_END = re.compile(r"[^\n]{1,200}[:：][ \t]*\n")
+_RULE = re.compile(r"\n[ \t]*(?:-{3,}|={3,}|\*{3,})[ \t]*\n")
 _DIRECTIVE = re.compile(
     r"\b(?:you (?:must|should|can|cannot|can't|may|will|are|have|need)|do not|don't|never|always|must not|make sure"
     r"|your (?:task|job|role|goal)|ensure that|respond with|avoid|use the \w+ tool|du (?:musst|sollst|darfst)"
@@ -61,7 +68,7 @@ _ANNOUNCES = re.compile(
     r"|\b(?:folgende[nmrs]?|suivants?|suivantes|siguientes?|seguent[ei]|seguintes|volgende|följande"
     r"|następując\w+|следующ\w+"
     r"|наступн\w+|aşağıdaki|παρακάτω)\b[^.:\n]{0,80}[:.]?\s*$"
-    r"|(?:以下|下記|次|下面|如下)の?.{0,20}(?:資料|文書|文章|本文|情報|内容|材料|文档|資訊|信息|会议记录|上下文)"
+    r"|(?:以下|下記|次|下面|如下)の?.{0,20}(?:資料|文書|文章|本文|情報|内容|材料|知识库|知識庫|文档|資訊|信息|会议记录|上下文)"
     r"|다음 .{0,20}(?:자료|문서|내용)|ต่อไปนี้|निम्नलिखित|التالية?",
     re.IGNORECASE,
 )
@@ -160,12 +167,22 @@ def _material_start(text: str, start: int, end: int) -> int | None:
     if label:
         return label.end()
     if start == 0:
+        rule = _RULE.search(text, 0, min(end, _INTRODUCTION))
+        if rule and any(map(_announces, text[: rule.start()].splitlines())):
+            return rule.end()
         position = 0
         for match in _BREAK.finditer(text, 0, min(end, _INTRODUCTION)):
-            if _ANNOUNCES.search(text[position : match.start()]):
+            if _announces(text[position : match.start()]):
                 return match.end()
             position = match.end()
+        lines = _LABEL_END.finditer(text, 0, min(end, _INTRODUCTION))
+        return next((match.end() for match in lines if _announces(match[0].strip())), None)
     return None
+
+
+def _announces(introduction: str) -> bool:
+    """Whether it announces material; examples show how to answer, and are none."""
+    return _ANNOUNCES.search(introduction) is not None and _EXAMPLES.search(introduction) is None
 
 
 def _instructions_start(text: str, start: int, end: int) -> int:

@@ -33,6 +33,11 @@ _HEADS = (
     "请根据以下文档回答问题。",
     "You are an analyst.\n\n# Rules\n- Never guess.\n- Always cite.\n\n# Context:",
 )
+_GLUED = (  # LangChain's and RAGFlow's: no blank line before the material
+    "Use the following pieces of context to answer the question.\nIf you don't know the answer, say so.\n------",
+    "You are an assistant. When the knowledge base does not help, say so.\n      Here is the knowledge base:",
+    "你是一个智能助手，请总结知识库的内容来回答问题。\n以下是知识库：",
+)
 _TAILS = (
     "",
     "Always answer in French and cite the section.",
@@ -50,10 +55,11 @@ _MATERIALS = {
 
 
 @pytest.mark.parametrize("material", _MATERIALS.values(), ids=_MATERIALS)
-@pytest.mark.parametrize("head", _HEADS)
+@pytest.mark.parametrize("head", [*_HEADS, *_GLUED])
 def test_material_may_go_and_both_ends_stay(head: str, material: str) -> None:
+    between = "\n" if head in _GLUED else "\n\n"
     for tail in _TAILS:
-        text = f"{head}\n\n{material}\n\n{tail}"
+        text = f"{head}{between}{material}\n\n{tail}"
         spans = reference_spans(text)
         assert sum(end - start for start, end in spans) > 0.8 * len(material)
         assert spans[0][0] >= len(head)
@@ -90,6 +96,10 @@ _PROTECTED = {
     "examples": "\n\n".join(
         f"<example>\nuser: what about {n}?\nassistant: {_prose(1500, n)}\n</example>" for n in range(8)
     ),
+    "announced examples": "You are a tagger.\n\nHere are some example conversations:\n\n"
+    + "\n\n".join(f"User: {_prose(300, n)}\nAssistant: [tag {n}]" for n in range(40)),
+    "conversations to imitate": "You are a tagger.\n\nFollow the style of the following conversations:\n"
+    + "\n\n".join(f"User: {_prose(300, n)}\nAssistant: [tag {n}]" for n in range(40)),
     "skill with fences": "\n\n".join(
         f"## Step {n}\n\nRun the following code, then look at the files below:\n\n```python\n{'print(1)' * 200}\n```"
         for n in range(12)
