@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _MOST = 8_000_000  # characters that wait, some 10,000 requests' lines; of more nothing is written
-_REST_S = 0.01  # after each writing: taking the interpreter from the requests under way costs more than it does
+_REST_S = 0.05  # after each writing: taking the interpreter from the requests under way costs more than it does
 _LAST_S = 2.0  # at the end, for what still waits
 
 

@@ -41,6 +41,7 @@ _PAUSES_S = (0.03, 0.07, 0.15, 0.25, 0.25)  # before a refusal, for others to gi
 _FRUITLESS_S = 10.0  # for which nobody waits again, where that was in vain: they may be dead
 _OLDEST_JOURNAL_S = 60.0
 _STUCK_S = 1.0  # for which a journal that is too full to be turned is left as it is
+_MANY = 64  # settlements at once: there will be more in a moment
 _MOST = 2048  # of what is remembered for a while
 
 K = TypeVar("K")
@@ -121,7 +122,10 @@ class Allowance:
         doubtful = frozenset(_doubtful(holder, finished))
         try:
             future = self._writer.submit(
-                lambda batch: batch.repay(holder.name, finished, until, doubtful), tuple(doubtful)
+                lambda batch: batch.repay(holder.name, finished, until, doubtful),
+                tuple(doubtful),
+                # In the file nothing becomes free by it. Of few somebody may want to see what they cost.
+                patient=len(finished.rows) >= _MANY and not doubtful,
             )
         except StoreUnavailableError:
             _not_ended(holder, finished)

@@ -22,6 +22,8 @@ Durability = Literal["process", "power"]
 T = TypeVar("T")
 
 _LARGEST = 512  # operations in one transaction
+# Whoever is patient waits so long for others: a thread that is woken seldom finds less of what it needs far away.
+_PATIENT_S = 0.15
 _TIDY_S = 4.0  # seldom: while the disk is waited for, a commit may take longer too
 _WORTH_PAGES = 1000  # of the log; fewer stay where they are
 _TIDY_BUSY_MS = 50  # longest that writing back makes others wait
@@ -59,14 +61,18 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._open = True
         self._waiting: list[_Order] = []
+        self._soon = False  # whether what waits is handed over in this turn of the loop
+        self._later: asyncio.TimerHandle | None = None
         self._queue: SimpleQueue[list[_Order] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(
-        self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False
+        self, work: Callable[[Batch], T], keys: Sequence[Key] = (), *, lasting: bool = False, patient: bool = False
     ) -> asyncio.Future[T]:
         """Return the future of what the operation returns; `keys` are the reservations that it asks for.
+
+        `patient`: it is committed with the next operation that is not, or a moment later.
 
         Raises:
             StoreUnavailableError: the store is closed.
@@ -74,9 +80,12 @@ class Writer:
         if not self._open:
             raise StoreUnavailableError(_CLOSED)
         future: asyncio.Future[T] = self._loop.create_future()
-        if not self._waiting:
+        if not patient and not self._soon:
             # All that this turn of the loop asks for goes to the thread at once.
+            self._soon = True
             self._loop.call_soon(self._hand_over)
+        elif patient and not self._waiting:
+            self._later = self._loop.call_later(_PATIENT_S, self._hand_over)
         self._waiting.append(_Order(work, keys, future, lasting))  # type: ignore[arg-type]
         return future
 
@@ -93,6 +102,9 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _hand_over(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        self._soon, self._later = False, None
         if self._waiting:
             self._queue.put(self._waiting)
             self._waiting = []

@@ -292,6 +292,19 @@ async def test_of_several_that_are_settled_together_the_last_of_a_counter_tells_
     assert [one.standings for one in made] == [(), (Standing("a", 6, 20),), (Standing("b", 6, 20),), ()]
 
 
+async def test_many_settlements_are_in_the_file_before_whatever_comes_after_them(
+    store: SqliteStore, path: Path
+) -> None:
+    for number in range(80):
+        await store.reserve(reservation(f"r{number}", hold("a", 10, WIDE)))
+    many = asyncio.ensure_future(store.settle_all([settlement(f"r{number}", ("a", 3)) for number in range(70)]))
+    await asyncio.sleep(0)
+    assert in_file(path, "a")[0] == 0
+    await store.settle(settlement("r70", ("a", 3)))
+    assert in_file(path, "a")[0] == 71 * 3
+    await many
+
+
 @pytest.mark.parametrize("is_full", [False, True])
 async def test_without_a_journal_the_file_is_asked(store: SqliteStore, path: Path, is_full: bool) -> None:
     if is_full:

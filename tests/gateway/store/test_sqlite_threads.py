@@ -41,6 +41,28 @@ async def test_what_is_asked_for_in_one_turn_of_the_loop_is_one_transaction(writ
     assert len(set(map(id, batches))) == 1
 
 
+async def test_whoever_is_patient_goes_with_the_next_that_is_not_in_the_order_in_which_they_came(
+    writer: Writer,
+) -> None:
+    order = list[str]()
+    patient = [writer.submit(lambda _, name=name: order.append(name), patient=True) for name in "ab"]  # type: ignore[misc]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not any(future.done() for future in patient)
+    await writer.do(lambda _: order.append("c"))
+    assert order == ["a", "b", "c"]
+    assert all(future.done() for future in patient)
+
+
+async def test_whoever_is_patient_is_done_in_the_end_also_where_nobody_else_comes(writer: Writer) -> None:
+    first = writer.submit(lambda batch: batch, patient=True)
+    second = writer.submit(lambda batch: batch, patient=True)
+    assert await first is await second
+    last = writer.submit(lambda batch: batch, patient=True)
+    await writer.close()
+    assert await last is not await first
+
+
 async def test_no_transaction_is_longer_than_a_lock_may_last(writer: Writer) -> None:
     batches = await asyncio.gather(*(writer.do(lambda batch: batch) for _ in range(1200)))
     assert [len([b for b in batches if b is batch]) for batch in dict.fromkeys(batches)] == [512, 512, 176]
