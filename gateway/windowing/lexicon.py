@@ -112,6 +112,21 @@ PERSONAL = re.compile(
     r"|min|ja|mój|já|můj|я|мой|мне|мы|أنا|לי|मैं|मेरा)\b|我|私|僕|저는|나는|ผม|ฉัน",
     re.IGNORECASE,
 )
+STANDING = re.compile(
+    r"\b(?:from (?:now on|here on|this point)|going forward|henceforth|for the rest of (?:this|our|the) \w+"
+    r"|in (?:all |every )?(?:your )?(?:future|following|subsequent|next|other) (?:answers?|repl(?:y|ies)|responses?)"
+    r"|(?:always|never) (?:answer|reply|respond|use|write|call|speak|address|format|keep|include|mention|translate|end"
+    r"|start|begin|cite)|(?:every|each) (?:answer|reply|response)|remember that|keep in mind"
+    r"|(?:ab|von) (?:jetzt|nun|sofort|hier)(?: an| ab)?\b|künftig|in zukunft|(?:antworte|schreib\w*|nenn\w*|verwende) "
+    r"(?:mir |mich )?(?:immer|nie|stets)|à partir de maintenant|désormais|dorénavant|toujours (?:répondre|utiliser)"
+    r"|(?:réponds|utilise|écris)(?:-moi)? toujours|a partir de ahora|de ahora en adelante|en adelante"
+    r"|(?:responde|usa|escribe) siempre|siempre (?:responde|usa|escribe)|a partir de agora|de agora em diante"
+    r"|(?:responda|use|escreva) sempre|d'ora in (?:poi|avanti)|(?:rispondi|usa|scrivi) sempre|vanaf nu|voortaan"
+    r"|от(?:ныне| этого момента)|с этого момента|впредь|всегда (?:отвечай|пиши|используй)|od teraz|bundan sonra)\b"
+    r"|从现在(?:开始|起)|今后|以后(?:都|请)|從現在(?:開始|起)|これから(?:は|ずっと)|今後は|以後は|앞으로|지금부터"
+    r"|من الآن فصاعد",
+    re.IGNORECASE,
+)
 ASK_LABEL = re.compile(
     r"(?:#{1,6} |\*\*)?(?:(?=question)|(?![a-z]))"  # `query:` in lower case is a key of some code or data
     r"(?i:(?:(?:my|the|user|final|your)\s+)?(?:original\s+)?(?:questions?|query|q|tasks?|instructions?|requests?"

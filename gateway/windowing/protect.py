@@ -7,7 +7,7 @@ from gateway.windowing import jsontext
 from gateway.windowing.conversation import INSTRUCTING, RESULTS, Conversation, Message, Text
 from gateway.windowing.counting import Tally, readable
 from gateway.windowing.instructions import PROTECTED_TOKENS, reference_spans
-from gateway.windowing.lexicon import QUESTION_MARK
+from gateway.windowing.lexicon import QUESTION_MARK, STANDING
 from gateway.windowing.question import WHOLE_BYTES, QuestionSplit, split_question
 from gateway.windowing.turns import Item, Turn, items_of, turns_of
 from retrieval.types import Atom, Document, Query
@@ -19,6 +19,8 @@ LATEST_GROUP_TOKENS = 2_000  # of an agent's latest tool calls and results, afte
 _BESIDE_ATTACHMENT_TOKENS = 200  # a longer text beside an image may be trimmed
 _PASTED_CHARACTERS = 12_000  # of an earlier message of the user that holds material beside what it asked
 _ASKED_CHARACTERS = 1_000  # of what it asked, which then stays with whatever is kept of the message
+_ORDER_CHARACTERS = 600  # of a user's message that may say how to answer from then on
+_ORDERS_CHARACTERS = 2_000  # of all such messages, the latest of them
 _RECENT_TEXTS = 4
 _RECENT_CHARACTERS = 2_000
 _NAME_CHARACTERS = 300
@@ -123,7 +125,20 @@ def _whole(messages: Sequence[Message], items: Sequence[Item], tally: Tally, que
     for message in messages:
         if message.attachments and sum(tally.texts[message.index]) <= _BESIDE_ATTACHMENT_TOKENS:
             yield message.index
+    yield from _standing(messages[:question])
     yield from _latest(messages, items, tally, question)
+
+
+def _standing(before: Sequence[Message]) -> Iterator[int]:
+    """Yield a user's earlier messages that hold for whatever follows: "From now on answer in French."."""
+    left = _ORDERS_CHARACTERS
+    for message in reversed(before):
+        short = message.role == "user" and message.length <= _ORDER_CHARACTERS
+        if short and any(STANDING.search(text.value) for text in message.texts):
+            left -= message.length
+            if left < 0:
+                return
+            yield message.index
 
 
 def _latest(messages: Sequence[Message], items: Sequence[Item], tally: Tally, question: int) -> Iterator[int]:

@@ -2,6 +2,8 @@ import json
 from pydoc_data import topics
 from typing import Any
 
+import pytest
+
 from gateway.windowing.conversation import read
 from gateway.windowing.counting import tally
 from gateway.windowing.protect import Plan, plan
@@ -147,3 +149,28 @@ def test_a_question_in_a_pasted_document_is_searched_for_where_what_stands_besid
     assert searched(asking, "Answer in Finnish.") == "What does yield do?\nAnswer in Finnish."
     assert searched(asking, "What does the with statement do?") == "What does the with statement do?"
     assert searched(REFERENCE[:20_000], "Explain yield.") == "Explain yield."
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        ("From now on always answer in exactly three bullet points.", True),
+        ("Please never mention prices in your replies.", True),
+        ("Antworte ab jetzt auf Englisch.", True),
+        ("从现在开始用英文回答。", True),
+        ("What does the with statement do?", False),
+        ("We always had fish on Fridays.", False),
+        ("From now on answer in French. " + "I have a long story to tell. " * 30, False),
+    ],
+)
+def test_what_a_user_ordered_for_all_that_follows_stays(said: str, holds: bool) -> None:
+    talk = [m for n in range(20) for m in ({"role": "user", "content": f"Tale {n}. " + REFERENCE[:900]}, READ)]
+    order = {"role": "user", "content": said}
+    assert (0 in planned(order, READ, *talk, QUESTION).pinned) is holds
+
+
+def test_only_the_latest_of_many_orders_stay() -> None:
+    orders = [{"role": "user", "content": f"From now on call me {n}. " + "Please. " * 50} for n in range(20)]
+    pinned = planned(*(m for order in orders for m in (order, READ)), LONG, READ, QUESTION).pinned
+    assert {32, 34, 36} <= pinned
+    assert pinned.isdisjoint(range(31))
