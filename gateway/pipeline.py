@@ -118,6 +118,8 @@ class Pipeline:
             forwarded = trace.windowed.body or body
             await self._admit(trace, limits, forwarded, route)
             reply = await self._forward(exchange, trace, asked, forwarded)
+            if plan.policy is None and len(body) > _WORTH_CACHING and self.settings.windowing.mode != "off":
+                self.prefixes.note(trace.upstream or "", asked.model, body)
             await self._deliver(exchange, trace, reply)
 
     async def _relay(self, exchange: Exchange, trace: Trace, route: Route) -> None:
@@ -202,8 +204,6 @@ class Pipeline:
 
     async def _window(self, upstream: str, chat: ApiRequest, plan: Plan) -> Windowed:
         if plan.policy is None:
-            if len(chat.body) > _WORTH_CACHING and self.settings.windowing.mode != "off":
-                await self.prefixes.remember(upstream, chat.model, chat.body)
             return Windowed(plan.decision, plan.reason or Reason.SMALL)
         began = time.perf_counter()
         remembered = self.prefixes.remember(upstream, chat.model, chat.body)

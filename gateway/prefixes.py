@@ -45,14 +45,27 @@ class PrefixMemory:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[int, float] = OrderedDict()  # until when
+        self._beside: set[asyncio.Task[bytes]] = set()
+
+    def note(self, upstream: str, model: str | None, body: bytes) -> None:
+        """Remember a prompt that was forwarded whole: a window of the next one forgoes its discount.
+
+        Nobody waits for it, so that a long one is looked through beside the reply.
+        """
+        if len(body) <= _INLINE:
+            self._looked_through(_sections(_owner(upstream, model), body), body)
+            return
+        task = asyncio.create_task(self.remember(upstream, model, body))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def remember(self, upstream: str, model: str | None, body: bytes) -> bytes:
-        """Remember the prompt, and return what it has in common with the beginnings of earlier ones, or a little more.
-
-        One that is forwarded whole is to be remembered too: a window of the next one forgoes its discount.
-        """
-        owner = f"{upstream}\0{model}".encode()
+        """Remember the prompt; return what it has in common with the beginnings of earlier ones, or a little more."""
+        owner = _owner(upstream, model)
         sections = _sections(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, owner, body)
+        return self._looked_through(sections, body)
+
+    def _looked_through(self, sections: "list[_Section]", body: bytes) -> bytes:
         now = time.monotonic()
         warm = b"".join([body[section.start : self._warm_until(section, now)] for section in sections])
         until = now + (_DAY_S if _kept_a_day(body) else _LIFETIME_S)
@@ -73,6 +86,10 @@ class PrefixMemory:
             self._seen.move_to_end(digest)
         while len(self._seen) > _MOST:
             self._seen.popitem(last=False)
+
+
+def _owner(upstream: str, model: str | None) -> bytes:
+    return f"{upstream}\0{model}".encode()
 
 
 async def tokens_of(model: str | None, text: bytes) -> int:

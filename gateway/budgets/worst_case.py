@@ -108,7 +108,8 @@ def _prompt(asked: ApiRequest, body: bytes, counted: int | None) -> int:
 
 def _unescaped(body: bytes) -> bytes:
     """Undo escapes, so that no key hides behind them; what they stand for beyond Latin-1 is in no key."""
-    if b"\\u00" not in body or not _ESCAPED.search(body):
+    first = body.find(b"\\")  # one byte is found many times faster than four
+    if first < 0 or body.find(b"\\u00", first) < 0 or not _ESCAPED.search(body, first):
         return body
     return body.decode("raw_unicode_escape", "replace").encode("latin-1", "replace")
 

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import threading
 from typing import Any
@@ -87,6 +88,15 @@ async def test_the_memory_is_bounded() -> None:
     for i in range(9):
         await memory.remember("main", str(i), TEXT * 200)
     assert await memory.remember("main", "0", TEXT * 200) == b""
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_one_that_is_noted_is_known_a_moment_later(times: int) -> None:
+    memory, body = PrefixMemory(), chat(TEXT * times)
+    memory.note("main", "m", body)
+    await asyncio.gather(*memory._beside)
+    assert len(await memory.remember("main", "m", body)) > times * len(TEXT)
+    assert await memory.remember("main", "other", body) == b""
 
 
 async def test_an_empty_body_is_cold() -> None:
