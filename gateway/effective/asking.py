@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,13 @@ class Answer(msgspec.Struct, frozen=True):
     usage: Usage | None = None
 
 
+class _Later(msgspec.Struct, frozen=True):
+    """Nobody could answer now; `why`, and after how long to ask again."""
+
+    why: str
+    wait_s: float
+
+
 class _Delta(msgspec.Struct):
     content: str | None = None
 
@@ -46,6 +54,7 @@ class _Choice(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     choices: list[_Choice] = []
+    error: Any = None
 
 
 _event = msgspec.json.Decoder(_Event)
@@ -66,32 +75,37 @@ async def ask(gateway: Upstream, model: str, prompt: str, *, windowing: bool) ->
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *gateway.own_headers]
     headers += [] if windowing else [(b"x-gateway-windowing", b"off")]
     request = UpstreamRequest("POST", "/chat/completions", headers, body)
-    try:
-        return await _answered(gateway, request)
-    except GatewayError as error:
-        raise CannotAskError(str(error)) from None
-
-
-async def _answered(gateway: Upstream, request: UpstreamRequest) -> Answer:
     for left in reversed(range(_TRIES)):
-        asked = time.perf_counter()
-        reply = await gateway.send(request)
         try:
-            if reply.status < 300:
-                return await _read(reply, asked)
-            said = (await reply.glimpse(_SHOWN))[:_SHOWN].decode("utf-8", "replace")
-        finally:
-            reply.close()
-        if reply.status in _REFUSED and _TOO_LONG.search(said):
-            return Answer(None)
-        if reply.status not in _AGAIN or not left or reply.header(b"x-should-retry") == "false":
-            raise CannotAskError(f"status {reply.status}: {said}")
-        wait = reply.retry_after
-        await asyncio.sleep(min(_LONGEST_WAIT_S, _WAIT_S if wait is None else wait))
+            answer = await _answered(gateway, request)
+        except GatewayError as error:  # no connection, or one that broke
+            answer = _Later(str(error), _WAIT_S)
+        if isinstance(answer, Answer):
+            return answer
+        if not left:
+            raise CannotAskError(answer.why)
+        await asyncio.sleep(min(_LONGEST_WAIT_S, answer.wait_s))
     raise AssertionError  # pragma: no cover - the last try returns or raises
 
 
-async def _read(reply: UpstreamReply, asked: float) -> Answer:
+async def _answered(gateway: Upstream, request: UpstreamRequest) -> "Answer | _Later":
+    asked = time.perf_counter()
+    reply = await gateway.send(request)
+    try:
+        if reply.status < 300:
+            return await _read(reply, asked)
+        said = (await reply.glimpse(_SHOWN))[:_SHOWN].decode("utf-8", "replace")
+    finally:
+        reply.close()
+    if reply.status in _REFUSED and _TOO_LONG.search(said):
+        return Answer(None)
+    why = f"status {reply.status}: {said}"
+    if reply.status not in _AGAIN or reply.header(b"x-should-retry") == "false":
+        raise CannotAskError(why)
+    return _Later(why, _WAIT_S if reply.retry_after is None else reply.retry_after)
+
+
+async def _read(reply: UpstreamReply, asked: float) -> Answer | _Later:
     decision = reply.header(b"x-gateway-windowing")
     if not _is_gateway(reply):
         raise CannotAskError("this is no context-gateway: its reply has no x-gateway-windowing header")
@@ -99,7 +113,10 @@ async def _read(reply: UpstreamReply, asked: float) -> Answer:
     async for piece in reply.chunks():
         *lines, rest = (rest + piece).split(b"\n")
         for data in (line[len(_DATA) :].strip() for line in lines if line.startswith(_DATA)):
-            said = _content(data)
+            event = _event_of(data)
+            if event.error is not None:
+                return _Later("the stream broke off", _WAIT_S)
+            said = _content(event)
             began = time.perf_counter() - asked if said and began is None else began
             text.append(said)
             usage = reported(data)[0] or usage
@@ -110,9 +127,12 @@ def _is_gateway(reply: UpstreamReply) -> bool:
     return bool(reply.header(b"x-gateway-windowing"))
 
 
-def _content(data: bytes) -> str:
+def _event_of(data: bytes) -> _Event:
     try:
-        choices = _event.decode(data).choices
+        return _event.decode(data)
     except msgspec.MsgspecError:  # [DONE], or an event of another kind
-        return ""
-    return "".join(choice.delta.content or "" for choice in choices if choice.delta)
+        return _Event()
+
+
+def _content(event: _Event) -> str:
+    return "".join(choice.delta.content or "" for choice in event.choices if choice.delta)

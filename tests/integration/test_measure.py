@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import main
@@ -85,3 +86,13 @@ def test_an_upstreams_refusal_ends_it_and_is_quoted(warm_gateway: Gateway, upstr
     assert "status 401" in result.stderr
     assert "The upstream says 401." in result.stderr
     assert len(upstream.requests) == 1
+
+
+def test_a_stream_that_breaks_off_each_time_is_no_wrong_answer(
+    warm_gateway: Gateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.effective.asking._WAIT_S", 0.01)
+    result = measured(warm_gateway.url, "--questions", "1", model="behave:reset-in-stream")
+    assert result.exit_code == 2
+    assert "the stream broke off" in result.stderr
+    assert len(upstream.requests) == 4

@@ -30,9 +30,14 @@ async def test_one_that_is_to_be_left_alone_is_not_asked_again(upstream: Upstrea
     assert len(upstream.requests) == 1
 
 
-async def test_one_that_breaks_off_is_said_to(upstream: Upstream) -> None:
+@pytest.mark.parametrize("behaviour", ["reset-before-head", "close-before-head"])
+async def test_a_connection_that_breaks_is_no_end_until_it_breaks_each_time(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    monkeypatch.setattr(asking, "_WAIT_S", 0.01)
     with pytest.raises(CannotAskError, match="connection"):
-        await asked(upstream, "behave:reset-before-head")
+        await asked(upstream, f"behave:{behaviour}")
+    assert len(upstream.requests) == 4
 
 
 @pytest.mark.parametrize(
@@ -48,4 +53,4 @@ async def test_one_that_breaks_off_is_said_to(upstream: Upstream) -> None:
     ],
 )
 def test_what_an_event_says(event: bytes, said: str) -> None:
-    assert asking._content(event) == said
+    assert asking._content(asking._event_of(event)) == said
