@@ -75,17 +75,20 @@ async def ask(gateway: Upstream, model: str, prompt: str, *, windowing: bool) ->
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *gateway.own_headers]
     headers += [] if windowing else [(b"x-gateway-windowing", b"off")]
     request = UpstreamRequest("POST", "/chat/completions", headers, body)
-    for left in reversed(range(_TRIES)):
-        try:
-            answer = await _answered(gateway, request)
-        except GatewayError as error:  # no connection, or one that broke
-            answer = _Later(str(error), _WAIT_S)
-        if isinstance(answer, Answer):
-            return answer
-        if not left:
+    answer, tries = await _tried(gateway, request), 1
+    while isinstance(answer, _Later):
+        if tries == _TRIES:
             raise CannotAskError(answer.why)
         await asyncio.sleep(min(_LONGEST_WAIT_S, answer.wait_s))
-    raise AssertionError  # pragma: no cover - the last try returns or raises
+        answer, tries = await _tried(gateway, request), tries + 1
+    return answer
+
+
+async def _tried(gateway: Upstream, request: UpstreamRequest) -> "Answer | _Later":
+    try:
+        return await _answered(gateway, request)
+    except GatewayError as error:  # no connection, or one that broke
+        return _Later(str(error), _WAIT_S)
 
 
 async def _answered(gateway: Upstream, request: UpstreamRequest) -> "Answer | _Later":

@@ -21,14 +21,15 @@ class Filler:
 
     def of(self, tokens: int, start: float) -> list[str]:
         """Return paragraphs of about so many tokens together, from that share of the text on; then from its start."""
-        first = int(start * len(self._paragraphs))
-        found, left = list[str](), tokens
-        for paragraph, size in islice(cycle(self._paragraphs), first, None):
-            if size > left and found:
-                return found
+        paragraphs = islice(cycle(self._paragraphs), int(start * len(self._paragraphs)), None)
+        paragraph, size = next(paragraphs)
+        found, left = [paragraph], tokens - size
+        for paragraph, size in paragraphs:
+            if size > left:
+                break
             found.append(paragraph)
             left -= size
-        return found  # pragma: no cover - cycle does not end
+        return found
 
 
 def prompt(fact: Fact, others: Sequence[Fact], filler: Filler, tokens: int, depth: float) -> str:
