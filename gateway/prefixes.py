@@ -9,6 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
@@ -45,7 +46,7 @@ class PrefixMemory:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[int, float] = OrderedDict()  # until when
-        self._beside: set[asyncio.Task[bytes]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     def note(self, upstream: str, model: str | None, body: bytes) -> None:
         """Remember a prompt that was forwarded whole: a window of the next one forgoes its discount.
@@ -53,24 +54,21 @@ class PrefixMemory:
         Nobody waits for it, so that a long one is looked through beside the reply.
         """
         if len(body) <= _INLINE:
-            self._looked_through(_sections(_owner(upstream, model), body), body)
+            self._remember(_sections(_owner(upstream, model), body), body)
             return
-        task = asyncio.create_task(self.remember(upstream, model, body))
+        task = asyncio.create_task(self._note(upstream, model, body))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
+    async def _note(self, upstream: str, model: str | None, body: bytes) -> None:
+        self._remember(await _sections_apart(_owner(upstream, model), body), body)
+
     async def remember(self, upstream: str, model: str | None, body: bytes) -> bytes:
         """Remember the prompt; return what it has in common with the beginnings of earlier ones, or a little more."""
-        owner = _owner(upstream, model)
-        sections = _sections(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, owner, body)
-        return self._looked_through(sections, body)
-
-    def _looked_through(self, sections: "list[_Section]", body: bytes) -> bytes:
+        sections = await _sections_apart(_owner(upstream, model), body)
         now = time.monotonic()
         warm = b"".join([body[section.start : self._warm_until(section, now)] for section in sections])
-        until = now + (_DAY_S if _kept_a_day(body) else _LIFETIME_S)
-        for section in sections:
-            self._remember(section.digests, until)
+        self._remember(sections, body)
         return warm
 
     def _warm_until(self, section: _Section, now: float) -> int:
@@ -80,8 +78,9 @@ class PrefixMemory:
                 return section.ends[place] if place else section.start
         return section.end if section.digests else section.start
 
-    def _remember(self, digests: list[int], until: float) -> None:
-        for digest in digests:
+    def _remember(self, sections: "list[_Section]", body: bytes) -> None:
+        until = time.monotonic() + (_DAY_S if _kept_a_day(body) else _LIFETIME_S)
+        for digest in chain.from_iterable(section.digests for section in sections):
             self._seen[digest] = max(until, self._seen.get(digest, until))
             self._seen.move_to_end(digest)
         while len(self._seen) > _MOST:
@@ -106,6 +105,11 @@ def _tokens_of(model: str | None, text: bytes) -> int:
 def _kept_a_day(body: bytes) -> bool:
     found = body.find(_RETENTION)
     return found >= 0 and _A_DAY.match(body, found + len(_RETENTION)) is not None
+
+
+async def _sections_apart(owner: bytes, body: bytes) -> list[_Section]:
+    """Look through a body, a long one in a thread."""
+    return _sections(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, owner, body)
 
 
 def _sections(owner: bytes, body: bytes) -> list[_Section]:
