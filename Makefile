@@ -6,7 +6,7 @@ SCORE := ../shared/eval/score.py
 CODE := gateway retrieval demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store bench-pages bench-traces screenshots faults soak sdks walk clean
+.PHONY: help install demo run test test-all format lock score bench bench-relay bench-added bench-beside bench-http bench-retrieval bench-embedding bench-intent bench-confidence bench-peers bench-streams bench-budgets bench-means bench-store bench-pages bench-traces screenshots faults soak sdks walk clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ bench-http: $(READY)  ## HTTP clients behind a bare relay (the measurement of de
 
 bench-retrieval: $(READY)  ## evidence kept by method and window, milliseconds by length
 	$(BIN)/python -m benchmarks.bench_retrieval
+
+bench-embedding: $(READY)  ## loading, memory and speed of the embedding model, beside sentence-transformers
+	$(BIN)/python -m benchmarks.bench_embedding
 
 bench-confidence: $(READY)  ## is the confidence calibrated; evidence by tokens, fixed and elastic windows; draws docs/*.svg
 	$(BIN)/python -m benchmarks.confidence_train --check --plots

@@ -18,7 +18,8 @@ The stages, in order, are `Retriever.rank` and `Retriever.select` (retriever.py)
     prepared.py    all of this that no question changes, kept by content in blocks (cache.py) for the next request
     segments.py    all that is read of a request's beginning, kept whole
     signals.py     every named score of a chunk: lexical, place, neighbours, second hop
-    embedding.py   texts -> unit vectors (the only user of sentence_transformers and torch, imported where it is needed)
+    embedding.py   texts -> unit vectors (with torch, which is imported where it is needed)
+    encoder.py     the model that comes with it; others are sentence_transformers' (embedding.py is its only user)
     index.py       inner-product search (the only user of faiss)
     cache.py       what is kept by content, bounded in bytes
     dense.py       the shortlist's vectors: those that are there now, the others afterwards
