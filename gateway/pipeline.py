@@ -119,7 +119,7 @@ class Pipeline:
             await self._admit(trace, limits, forwarded, route)
             reply = await self._forward(exchange, trace, asked, forwarded)
             if plan.policy is None and len(body) > _WORTH_CACHING and self.settings.windowing.mode != "off":
-                self.prefixes.note(trace.upstream or "", asked.model, body)
+                self.prefixes.note(trace.upstream or "", asked.model, body, asked.cached_a_day)
             await self._deliver(exchange, trace, reply)
 
     async def _relay(self, exchange: Exchange, trace: Trace, route: Route) -> None:
@@ -206,7 +206,7 @@ class Pipeline:
         if plan.policy is None:
             return Windowed(plan.decision, plan.reason or Reason.SMALL)
         began = time.perf_counter()
-        remembered = self.prefixes.remember(upstream, chat.model, chat.body)
+        remembered = self.prefixes.remember(upstream, chat.model, chat.body, chat.cached_a_day)
         outcome, warm = await asyncio.gather(self._outcome(chat, plan.policy), remembered)
         ms = (time.perf_counter() - began) * 1e3
         applied = outcome.body is not None

@@ -7,9 +7,8 @@ would have had is taken off the saving. What is found here is the most that coul
 import asyncio
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 
@@ -21,9 +20,8 @@ _BLOCK = 2048
 # Providers keep a prefix for 5 to 10 minutes after its last use; longer at off-peak times, so the longer one counts.
 _LIFETIME_S = 600.0
 _DAY_S = 86_400.0  # where the caller asks for it
-_RETENTION = b'"prompt_cache_retention"'
-_A_DAY = re.compile(rb'\s*:\s*"24h"')
 _MOST = 65536
+_FORGOTTEN = 1024  # the oldest, together, where there are too many
 _INLINE = 262_144  # bytes of a body that is looked through at once; a longer one in a thread
 _COUNTED_INLINE = 16384
 # What models read of a body: other fields, such as the user or the temperature, are no part of what is cached.
@@ -45,30 +43,33 @@ class PrefixMemory:
     """Remembers digests of prefixes of prompts, block by block, for as long as a provider's cache may live."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[int, float] = OrderedDict()  # until when
+        self._seen: dict[int, float] = {}  # until when; the latest last
         self._beside: set[asyncio.Task[None]] = set()
 
-    def note(self, upstream: str, model: str | None, body: bytes) -> None:
+    def note(self, upstream: str, model: str | None, body: bytes, a_day: bool = False) -> None:
         """Remember a prompt that was forwarded whole: a window of the next one forgoes its discount.
 
         Nobody waits for it, so that a long one is looked through beside the reply.
         """
         if len(body) <= _INLINE:
-            self._remember(_sections(_owner(upstream, model), body), body)
+            self._remember(_sections(_owner(upstream, model), body), a_day)
             return
-        task = asyncio.create_task(self._note(upstream, model, body))
+        task = asyncio.create_task(self._note(upstream, model, body, a_day))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    async def _note(self, upstream: str, model: str | None, body: bytes) -> None:
-        self._remember(await _sections_apart(_owner(upstream, model), body), body)
+    async def _note(self, upstream: str, model: str | None, body: bytes, a_day: bool) -> None:
+        self._remember(await _sections_apart(_owner(upstream, model), body), a_day)
 
-    async def remember(self, upstream: str, model: str | None, body: bytes) -> bytes:
-        """Remember the prompt; return what it has in common with the beginnings of earlier ones, or a little more."""
+    async def remember(self, upstream: str, model: str | None, body: bytes, a_day: bool = False) -> bytes:
+        """Remember the prompt; return what it has in common with the beginnings of earlier ones, or a little more.
+
+        `a_day`: its caller asks for it to be cached so long.
+        """
         sections = await _sections_apart(_owner(upstream, model), body)
         now = time.monotonic()
         warm = b"".join([body[section.start : self._warm_until(section, now)] for section in sections])
-        self._remember(sections, body)
+        self._remember(sections, a_day)
         return warm
 
     def _warm_until(self, section: _Section, now: float) -> int:
@@ -78,13 +79,14 @@ class PrefixMemory:
                 return section.ends[place] if place else section.start
         return section.end if section.digests else section.start
 
-    def _remember(self, sections: "list[_Section]", body: bytes) -> None:
-        until = time.monotonic() + (_DAY_S if _kept_a_day(body) else _LIFETIME_S)
+    def _remember(self, sections: "list[_Section]", a_day: bool) -> None:
+        seen, until = self._seen, time.monotonic() + (_DAY_S if a_day else _LIFETIME_S)
         for digest in chain.from_iterable(section.digests for section in sections):
-            self._seen[digest] = max(until, self._seen.get(digest, until))
-            self._seen.move_to_end(digest)
-        while len(self._seen) > _MOST:
-            self._seen.popitem(last=False)
+            known = seen.pop(digest, until)  # and to the end
+            seen[digest] = known if known > until else until
+        while len(seen) > _MOST:
+            for digest in list(islice(seen, _FORGOTTEN)):
+                del seen[digest]
 
 
 def _owner(upstream: str, model: str | None) -> bytes:
@@ -100,11 +102,6 @@ async def tokens_of(model: str | None, text: bytes) -> int:
 
 def _tokens_of(model: str | None, text: bytes) -> int:
     return counter_for(model).recall(text.decode("utf-8", "replace"))
-
-
-def _kept_a_day(body: bytes) -> bool:
-    found = body.find(_RETENTION)
-    return found >= 0 and _A_DAY.match(body, found + len(_RETENTION)) is not None
 
 
 async def _sections_apart(owner: bytes, body: bytes) -> list[_Section]:

@@ -39,6 +39,7 @@ class _Head(msgspec.Struct):
     previous_response_id: Any = None
     conversation: Any = None
     background: Any = None
+    prompt_cache_retention: Any = None
 
 
 _head = msgspec.json.Decoder(_Head)
@@ -72,6 +73,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
 
     `answers` is how many the caller asks for. `linked`: the upstream adds text that it holds itself, so that the body
     says nothing of the prompt's size. `background`: the upstream works on whether somebody waits or not.
+    `cached_a_day`: the provider is asked to keep the prompt for so long.
     """
 
     body: bytes
@@ -84,6 +86,7 @@ class ApiRequest(msgspec.Struct, frozen=True, gc=False):
     answers: int = 1
     linked: bool = False
     background: bool = False
+    cached_a_day: bool = False
     readable: bool = True
 
 
@@ -137,6 +140,7 @@ def _read(head: _Head, body: bytes) -> ApiRequest:
         answers=_answers(head),
         linked=_linked(head),
         background=head.background is True,
+        cached_a_day=head.prompt_cache_retention == "24h",
     )
 
 

@@ -39,7 +39,9 @@ _HUGE = 10**12  # more tokens than any answer has, and no more than a store's nu
 # Whoever gives a model sound to hear, or asks for it, says so by one of these; videos and files can have some.
 _SOUND = re.compile(rb'"(?:audio|input_audio|video|file|input_file|data:(?:audio|video)/)')
 _ESCAPED = re.compile(rb"\\u00[2-7]")
-_INLINE = 65536  # bytes of a body that is weighed at once; a longer one in a thread
+# Bytes of a body that is weighed at once, in a millisecond; a longer one in a thread. Searching holds Python's lock
+# there too, so that handing a shorter one over only costs time.
+_INLINE = 1 << 20
 
 
 class WorstCase(msgspec.Struct, frozen=True, gc=False):

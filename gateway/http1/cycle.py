@@ -147,6 +147,11 @@ class Cycle:
         self._wake()
         return self._waiting
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the application waits for a piece, or is about to take what is here."""
+        return self._more is not None
+
     def end(self) -> None:
         """Note that the body is whole."""
         self._received = True
@@ -190,7 +195,10 @@ class Cycle:
 
     async def _next(self) -> None:
         self._more = self._wire.loop.create_future()
-        await self._more
+        try:
+            await self._more
+        finally:
+            self._more = None
 
     def _wake(self) -> None:
         if self._more is not None and not self._more.done():

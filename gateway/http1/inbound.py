@@ -24,6 +24,7 @@ LINGER_S = 2.0  # after a reply to a request that was not read whole, so that th
 LARGEST_HEAD = 1 << 16
 MOST_CONNECTIONS = 8192  # of one worker; beyond that, the one unused longest makes room
 _HIGH_WATER = 1 << 18  # bytes of a body that nobody has read yet
+_AT_ONCE = 1 << 20  # the same where the application is about to read them
 _SLACK_S = 0.01  # by which a timer may be early
 
 
@@ -191,7 +192,7 @@ class Inbound(asyncio.Protocol):
             return
         self._unused = 0
         self._received += len(body)
-        if cycle.add(body) > _HIGH_WATER:
+        if cycle.add(body) > (_AT_ONCE if cycle.awaited else _HIGH_WATER):
             self._hold()
             self._ease()  # it is the application that is waited for now
         elif cycle is self._current:

@@ -68,13 +68,13 @@ async def test_models_and_upstreams_have_caches_of_their_own() -> None:
     assert await memory.remember("other", "m", chat()) == b""
 
 
-@pytest.mark.parametrize(("asked", "warm"), [({}, False), ({"prompt_cache_retention": "24h"}, True)])
+@pytest.mark.parametrize(("asked", "warm"), [(False, False), (True, True)])
 async def test_a_prefix_is_forgotten_when_its_provider_forgets_it(
-    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], warm: bool
+    monkeypatch: pytest.MonkeyPatch, asked: bool, warm: bool
 ) -> None:
     memory, now = PrefixMemory(), 1000.0
     monkeypatch.setattr("gateway.prefixes.time.monotonic", lambda: now)
-    await memory.remember("main", "m", chat(before=asked))
+    await memory.remember("main", "m", chat(), a_day=asked)
     now += 599
     assert await memory.remember("main", "m", chat())
     now += 3600

@@ -237,3 +237,9 @@ def test_of_a_body_of_which_just_the_ends_are_known_the_model_is_read(
 )
 def test_whether_a_refusal_is_for_what_the_caller_sent(refusal: bytes, blames: bool) -> None:
     assert blames_another(refusal, b'{"model": "m", "messages": []}') == blames
+
+
+@pytest.mark.parametrize(("asked", "a_day"), [("24h", True), ("in_memory", False), (None, False), (24, False)])
+async def test_how_long_the_provider_is_to_keep_the_prompt(asked: object, a_day: bool) -> None:
+    body = json.dumps({"messages": [], "prompt_cache_retention": asked}).encode()
+    assert (await parse_request(body)).cached_a_day is a_day

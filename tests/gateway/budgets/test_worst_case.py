@@ -319,7 +319,7 @@ async def test_a_body_is_weighed_once_when_it_is_first_wanted() -> None:
         threads.append(threading.get_ident())
         return WorstCase(3, 4)
 
-    short, long = Weighing(weigh, 65_536), Weighing(weigh, 65_537)
+    short, long = Weighing(weigh, 1 << 20), Weighing(weigh, (1 << 20) + 1)
     assert (short.long, long.long, threads) == (False, True, [])
     assert [short(), short(), await short.apart()] == [await long.apart(), await long.apart(), long()]
     assert len(threads) == 2
