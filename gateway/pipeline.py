@@ -45,8 +45,6 @@ _API = b"/v1"
 # On a route that is not counted, a JSON body up to this size is read for its model before it is relayed.
 _READ_BODY = 1 << 20
 _END = 4096  # bytes that are kept of either end of a longer one, and looked at of an error
-# Bytes of a prompt that providers cache (from 1,024 tokens on), and so may bill a later one less for.
-_WORTH_CACHING = 4096
 # Responses tell a stream's usage unasked, and refuse to be asked.
 _ASKED_FOR_USAGE = frozenset(map(name_of, (Route.CHAT, Route.COMPLETIONS)))
 
@@ -117,9 +115,11 @@ class Pipeline:
             trace.windowed = await timed(trace.journey, "windowing", self._window(trace.upstream or "", asked, plan))
             forwarded = trace.windowed.body or body
             await self._admit(trace, limits, forwarded, route)
+            whole = plan.policy is None and self.settings.windowing.mode != "off"
+            reading = self.prefixes.read(body) if whole else None
             reply = await self._forward(exchange, trace, asked, forwarded)
-            if plan.policy is None and len(body) > _WORTH_CACHING and self.settings.windowing.mode != "off":
-                self.prefixes.note(trace.upstream or "", asked.model, body, asked.cached_a_day)
+            if reading is not None:
+                self.prefixes.note(trace.upstream or "", asked.model, reading, asked.cached_a_day)
             await self._deliver(exchange, trace, reply)
 
     async def _relay(self, exchange: Exchange, trace: Trace, route: Route) -> None:

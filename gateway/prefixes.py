@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from gateway.windowing.measuring import MAX_BYTES
 from retrieval.tokens import counter_for
 
+_WORTH_CACHING = 4096  # bytes of a body: providers cache prompts of 1,024 tokens and more
 _FIRST = 1024  # bytes of a section: what has less in common has fewer tokens than any provider caches
 _BLOCK = 2048
 # Providers keep a prefix for 5 to 10 minutes after its last use; longer at off-peak times, so the longer one counts.
@@ -39,34 +41,42 @@ class _Section(msgspec.Struct, frozen=True, gc=False):
     ends: list[int]
 
 
+Reading = asyncio.Task[list[_Section]]
+
+
 class PrefixMemory:
     """Remembers digests of prefixes of prompts, block by block, for as long as a provider's cache may live."""
 
     def __init__(self) -> None:
         self._seen: dict[int, float] = {}  # until when; the latest last
-        self._beside: set[asyncio.Task[None]] = set()
+        self._reading: set[Reading] = set()
 
-    def note(self, upstream: str, model: str | None, body: bytes, a_day: bool = False) -> None:
-        """Remember a prompt that was forwarded whole: a window of the next one forgoes its discount.
+    def read(self, body: bytes) -> Reading | None:
+        """Look through a prompt that is forwarded whole, when the event loop turns: while its answer is waited for.
 
-        Nobody waits for it, so that a long one is looked through beside the reply.
+        None for one that is too short to be cached.
         """
-        if len(body) <= _INLINE:
-            self._remember(_sections(_owner(upstream, model), body), a_day)
-            return
-        task = asyncio.create_task(self._note(upstream, model, body, a_day))
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        if len(body) <= _WORTH_CACHING:
+            return None
+        reading = asyncio.create_task(_sections_apart(body))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return reading
 
-    async def _note(self, upstream: str, model: str | None, body: bytes, a_day: bool) -> None:
-        self._remember(await _sections_apart(_owner(upstream, model), body), a_day)
+    def note(self, upstream: str, model: str | None, reading: Reading, a_day: bool = False) -> None:
+        """Remember such a prompt where it has gone: a window of the next one forgoes its discount."""
+        reading.add_done_callback(partial(self._noted, upstream, model, a_day))
+
+    def _noted(self, upstream: str, model: str | None, a_day: bool, reading: Reading) -> None:
+        if not reading.cancelled():  # as all that still runs is when the gateway stops
+            self._remember(_of(upstream, model, reading.result()), a_day)
 
     async def remember(self, upstream: str, model: str | None, body: bytes, a_day: bool = False) -> bytes:
         """Remember the prompt; return what it has in common with the beginnings of earlier ones, or a little more.
 
         `a_day`: its caller asks for it to be cached so long.
         """
-        sections = await _sections_apart(_owner(upstream, model), body)
+        sections = _of(upstream, model, await _sections_apart(body))
         now = time.monotonic()
         warm = b"".join([body[section.start : self._warm_until(section, now)] for section in sections])
         self._remember(sections, a_day)
@@ -89,8 +99,13 @@ class PrefixMemory:
                 del seen[digest]
 
 
-def _owner(upstream: str, model: str | None) -> bytes:
-    return f"{upstream}\0{model}".encode()
+def _of(upstream: str, model: str | None, sections: list[_Section]) -> list[_Section]:
+    """Return the sections with digests that stand for an upstream's cache of a model's prompts."""
+    owner = hash((upstream, model))
+    return [
+        msgspec.structs.replace(section, digests=[hash((owner, digest)) for digest in section.digests])
+        for section in sections
+    ]
 
 
 async def tokens_of(model: str | None, text: bytes) -> int:
@@ -104,19 +119,17 @@ def _tokens_of(model: str | None, text: bytes) -> int:
     return counter_for(model).recall(text.decode("utf-8", "replace"))
 
 
-async def _sections_apart(owner: bytes, body: bytes) -> list[_Section]:
+async def _sections_apart(body: bytes) -> list[_Section]:
     """Look through a body, a long one in a thread."""
-    return _sections(owner, body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, owner, body)
+    return _sections(body) if len(body) <= _INLINE else await asyncio.to_thread(_sections, body)
 
 
-def _sections(owner: bytes, body: bytes) -> list[_Section]:
+def _sections(body: bytes) -> list[_Section]:
     end = min(len(body), MAX_BYTES)  # None that is windowed has more of it.
     starts = sorted(_starts(body)) or [(0, b"")]
     edges = [start for start, _ in starts[1:]] + [end]
     return [
-        _section(owner + name, body, start, until)
-        for (start, name), until in zip(starts, edges, strict=True)
-        if start < end
+        _section(name, body, start, until) for (start, name), until in zip(starts, edges, strict=True) if start < end
     ]
 
 
@@ -135,10 +148,10 @@ def _place_of(name: bytes, body: bytes) -> int | None:
     return found if found >= 0 else None
 
 
-def _section(owner: bytes, body: bytes, start: int, end: int) -> _Section:
+def _section(name: bytes, body: bytes, start: int, end: int) -> _Section:
     # Python's own hash is keyed anew in each process, and six times as fast as a cryptographic one. Were two beginnings
     # ever taken for the same, a saving would be shown as smaller than it is.
-    digest, digests = hash(owner), []
+    digest, digests = hash(name), []
     ends = list(range(start + _FIRST, end + 1, _BLOCK))
     for begin, stop in zip([start, *ends], ends, strict=False):
         digest = hash((digest, body[begin:stop]))

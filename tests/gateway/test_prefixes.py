@@ -1,4 +1,3 @@
-import asyncio
 import json
 import threading
 from typing import Any
@@ -93,10 +92,17 @@ async def test_the_memory_is_bounded() -> None:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_one_that_is_noted_is_known_a_moment_later(times: int) -> None:
     memory, body = PrefixMemory(), chat(TEXT * times)
-    memory.note("main", "m", body)
-    await asyncio.gather(*memory._beside)
+    reading = memory.read(body)
+    assert reading is not None
+    memory.note("main", "m", reading)
+    await reading
+    assert not memory._reading
     assert len(await memory.remember("main", "m", body)) > times * len(TEXT)
     assert await memory.remember("main", "other", body) == b""
+
+
+async def test_one_that_is_too_short_to_be_cached_is_not_read() -> None:
+    assert PrefixMemory().read(b"x" * 4096) is None
 
 
 async def test_an_empty_body_is_cold() -> None:
@@ -106,9 +112,9 @@ async def test_an_empty_body_is_cold() -> None:
 async def test_a_long_body_is_looked_through_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def noted(owner: bytes, body: bytes) -> list[_Section]:
+    def noted(body: bytes) -> list[_Section]:
         threads.append(threading.get_ident())
-        return _sections(owner, body)
+        return _sections(body)
 
     monkeypatch.setattr("gateway.prefixes._sections", noted)
     memory = PrefixMemory()
