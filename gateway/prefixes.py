@@ -89,7 +89,7 @@ class PrefixMemory:
                 return section.ends[place] if place else section.start
         return section.end if section.digests else section.start
 
-    def _remember(self, sections: "list[_Section]", a_day: bool) -> None:
+    def _remember(self, sections: list[_Section], a_day: bool) -> None:
         seen, until = self._seen, time.monotonic() + (_DAY_S if a_day else _LIFETIME_S)
         for digest in chain.from_iterable(section.digests for section in sections):
             known = seen.pop(digest, until)  # and to the end

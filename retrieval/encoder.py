@@ -90,14 +90,14 @@ def load_encoder(folder: Path) -> Encoder | None:
 
     Raises OSError or ValueError where they cannot be read.
     """
-    config, vocabulary, weights = folder / "config.json", folder / "tokenizer.json", folder / "model.safetensors"
-    most = _most_tokens(folder)
-    if most is None or not (vocabulary.is_file() and weights.is_file()) or not _is_bert(_read(config)):
+    vocabulary, weights = folder / "tokenizer.json", folder / "model.safetensors"
+    config, most = _read(folder / "config.json"), _most_tokens(folder)
+    if most is None or not (vocabulary.is_file() and weights.is_file()) or not _is_bert(config):
         return None
     tokenizer = Tokenizer.from_file(str(vocabulary))
     tokenizer.no_padding()
     tokenizer.enable_truncation(most)
-    encoder = Encoder(_read(config), tokenizer)
+    encoder = Encoder(config, tokenizer)
     named = {_name(name): value for name, value in load_file(weights).items() if not name.startswith(_UNUSED)}
     if named.keys() != encoder.state_dict().keys():
         return None
